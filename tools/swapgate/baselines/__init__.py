@@ -1,0 +1,1 @@
+"""Accepted baselines: store and review."""

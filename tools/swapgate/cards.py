@@ -1,0 +1,186 @@
+"""Cards: what to load and how to call it. One TOML file per model; everything is checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from swapgate.errors import UserError
+from swapgate.reading import Table, load_toml
+
+Scalar = str | int | float | bool
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("float32", "bfloat16", "float16")
+LANGUAGES = ("en", "zh")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """Absolute limits on one kind of device; None where the card sets none.
+
+    seconds_per_image and first_step_seconds are wall seconds of one call; memory_mib is the peak allocated on
+    an accelerator, or the peak resident size of the engine process on a CPU; growth_mib is per image.
+    """
+
+    seconds_per_image: float | None = None
+    first_step_seconds: float | None = None
+    memory_mib: float | None = None
+    growth_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Which open_clip model judges alignment: a local folder (path) or a name with its pretrained tag."""
+
+    source: str
+    pretrained: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One model as the suite loads and calls it.
+
+    `call` goes to the pipeline as keyword arguments; `expected_forwards` is how often the transformer must run
+    for one call (None: not checked), the proof that guidance was really on.
+    `faults` are planted on purpose (drills); a card that has any is shown as such everywhere.
+    """
+
+    id: str
+    title: str
+    engine: str
+    source: str
+    revision: str | None
+    pipeline: str | None
+    device: str
+    dtype: Mapping[str, str]
+    call: Mapping[str, Scalar]
+    negative_prompt: Mapping[str, str]
+    expected_forwards: int | None
+    tasks: tuple[str, ...]
+    judge: Judge
+    ceilings: Mapping[str, Ceilings]
+    usability_floor: float
+    timeout_seconds: float
+    licence: str
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+    path: Path = Path()
+    root: Path = Path()
+
+    def ceilings_on(self, accelerator: str) -> Ceilings:
+        """The ceilings for an accelerator slug ("nvidia-h200", "cpu"): its own table, else that of its kind."""
+        kind = "cpu" if accelerator.startswith("cpu") else "cuda"
+        return self.ceilings.get(accelerator) or self.ceilings.get(kind) or Ceilings()
+
+    def recipe(self) -> dict[str, object]:
+        """What was declared about loading and calling, without weights' revision: a part of the cohort."""
+        return {
+            "engine": self.engine, "pipeline": self.pipeline, "dtype": dict(self.dtype), "device": self.device,
+            "call": dict(self.call), "negative_prompt": dict(self.negative_prompt),
+        }
+
+
+def read_card(path: Path, *, root: Path, engines: tuple[str, ...]) -> Card:
+    """The card in `path`; paths inside it are relative to `root`. Raises UserError on any mistake."""
+    top = load_toml(path)
+    card = Card(
+        id=path.stem,
+        title=top.take("title", str, path.stem),
+        engine=top.choice("engine", engines),
+        source=_source(top, root),
+        revision=top.take("revision", str, None),
+        pipeline=top.take("pipeline", str, None),
+        device=top.choice("device", DEVICES, "auto"),
+        dtype=_dtype(top.table("dtype", {})),
+        call=_scalars(top.table("call", {})),
+        negative_prompt=_languages(top.table("negative_prompt", {})),
+        expected_forwards=top.whole("expected_forwards", None, low=1, high=100_000),
+        tasks=top.strings("tasks"),
+        judge=_judge(top.table("judge"), root),
+        ceilings=_ceilings(top.table("ceilings", {})),
+        usability_floor=top.number("usability_floor", 0.0, low=0.0, high=1.0),
+        timeout_seconds=top.number("timeout_seconds", 600.0, low=0.1, high=86_400.0),
+        licence=top.take("licence", str, "not stated"),
+        options=_scalars(top.table("options", {})),
+        faults=top.strings("faults", ()),
+        path=path,
+        root=root,
+    )
+    top.finish()
+    return card
+
+
+def read_cards(folder: Path, *, root: Path, engines: tuple[str, ...]) -> dict[str, Card]:
+    """Every card of a folder by id, in name order."""
+    if not folder.is_dir():
+        raise UserError(where=str(folder), rule="the folder of model cards must exist",
+                        remedy="create it, or set `models` under [tool.swapgate] in pyproject.toml")
+    return {path.stem: read_card(path, root=root, engines=engines) for path in sorted(folder.glob("*.toml"))}
+
+
+def inside(root: Path, given: str, table: Table, name: str) -> str:
+    """`given` when it stays inside the project, else the UserError that says so."""
+    if not (root / given).resolve().is_relative_to(root.resolve()):
+        raise table.wrong(name, "a path inside the project", "move the files into the project, or link the folder from inside it")
+    return given
+
+
+def _source(top: Table, root: Path) -> str:
+    given = top.take("source", str, rule="a folder inside the project or a Hub id")
+    looks_local = given.startswith((".", "/", "~")) or (root / given).exists() or given.count("/") != 1
+    if top.take("engine", str, "") == "diffusers" and looks_local:
+        inside(root, given, top, "source")
+        if not (root / given).is_dir():
+            raise top.wrong("source", "a folder that exists, or a Hub id such as Qwen/Qwen-Image-2512",
+                            f"put the weights into {given}, or correct the path")
+    return given
+
+
+def _dtype(table: Table) -> Mapping[str, str]:
+    found = {"cpu": table.choice("cpu", DTYPES, "float32"), "cuda": table.choice("cuda", DTYPES, "bfloat16")}
+    table.finish()
+    return MappingProxyType(found)
+
+
+def _scalars(table: Table) -> Mapping[str, Scalar]:
+    found: dict[str, Scalar] = {}
+    for name in table.names():
+        value = table.take(name, object)
+        if not isinstance(value, (str, int, float, bool)):
+            raise table.wrong(name, "a string, number or true/false", "write a single value")
+        found[name] = value
+    return MappingProxyType(dict(sorted(found.items())))
+
+
+def _languages(table: Table) -> Mapping[str, str]:
+    found = {name: table.take(name, str) for name in LANGUAGES if table.has(name)}
+    table.finish()
+    return MappingProxyType(found)
+
+
+def _judge(table: Table, root: Path) -> Judge:
+    source = table.take("source", str)
+    pretrained = table.take("pretrained", str, None)
+    if pretrained is None:
+        inside(root, source, table, "source")
+        if not (root / source / "open_clip_config.json").is_file():
+            raise table.wrong("source", "a folder with open_clip_config.json, or a model name with `pretrained`",
+                              'correct the folder, or write pretrained = "webli"')
+    table.finish()
+    return Judge(source=source, pretrained=pretrained)
+
+
+def _ceilings(table: Table) -> Mapping[str, Ceilings]:
+    found: dict[str, Ceilings] = {}
+    for accelerator in table.names():
+        limits = table.table(accelerator)
+        found[accelerator] = Ceilings(
+            seconds_per_image=limits.number("seconds_per_image", None, low=0.0, high=86_400.0),
+            first_step_seconds=limits.number("first_step_seconds", None, low=0.0, high=86_400.0),
+            memory_mib=limits.number("memory_mib", None, low=1.0, high=1e9),
+            growth_mib=limits.number("growth_mib", None, low=0.0, high=1e6),
+        )
+        limits.finish()
+    return MappingProxyType(found)

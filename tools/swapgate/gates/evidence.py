@@ -1,0 +1,165 @@
+"""What a gate reads: scored images and costs of the candidate, the same of the baseline, and the measured null.
+
+An *arm* is one side of a comparison: the candidate run, or what it is held against (an accepted baseline or another model).
+Gates are pure functions of `Evidence` and a policy; nothing here knows of files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageScore:
+    """One scored image.
+
+    pair: names the request across arms ("task/language/seed/index[/edits]"); recipe: hash of what was asked;
+    image: SHA-256 of its pixels; bits: every check that the task requires, by name ("health:noise", "alignment",
+    "facet:colour"); usable: all of them hold; alignment: cosine of picture and *original* prompt, in [-1, 1];
+    normalised: alignment on the scale 0 = a picture of another task, 1 = the mean matched picture of the baseline's
+    judge calibration; margins: facet margins (cosine over the best counterfactual). counted: stands for its round.
+    """
+
+    pair: str
+    recipe: str
+    task: str
+    language: str
+    seed: int
+    index: int
+    edits: str
+    image: str
+    bits: Mapping[str, bool]
+    usable: bool
+    alignment: float
+    normalised: float
+    margins: Mapping[str, float]
+    counted: bool = True
+
+    @property
+    def original(self) -> str:
+        """The pair of the request as written, of which this is a rewording (or itself)."""
+        return f"{self.task}/{self.language}/{self.seed}/{self.index}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "bits": dict(self.bits), "margins": dict(self.margins)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> ImageScore:
+        return ImageScore(**data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Cost samples in the order in which calls were made, the first call after loading left out (it is in `first_*`).
+
+    Seconds are per image (a call's time over its images); first_step is per call. Memory in MiB per call:
+    peak (allocated on a device, resident on a CPU) and held after the call. One entry a call in every tuple.
+    """
+
+    seconds: tuple[float, ...]
+    first_step: tuple[float, ...]
+    text: tuple[float, ...]
+    denoise: tuple[float, ...]
+    decode: tuple[float, ...]
+    peak_mib: tuple[float, ...]
+    held_mib: tuple[float, ...]
+    images: tuple[int, ...]
+    first_call_seconds: float | None
+    load_seconds: float | None
+    throttled: tuple[str, ...] = ()
+
+    @property
+    def calls(self) -> int:
+        return len(self.seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A request of this cell that has no image, and why."""
+
+    pair: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One side of a comparison, for one cell (a task, or all tasks of a model pooled).
+
+    weights identifies the model's files; cohort is accelerator, placement and declared recipe; accelerator is the slug.
+    forwards: (asked, seen) number of transformer forwards of every call whose card states it.
+    """
+
+    model: str
+    weights: str
+    accelerator: str
+    cohort: str
+    pipeline: str
+    scores: tuple[ImageScore, ...]
+    cost: Cost | None
+    missing: tuple[Missing, ...] = ()
+    forwards: tuple[tuple[int, int], ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """How far one candidate image is from the baseline's image of the same request.
+
+    ssim in [-1, 1], psnr in dB (capped), clip = cosine of the two pictures; identical: the same pixels.
+    """
+
+    pair: str
+    identical: bool
+    ssim: float
+    psnr: float
+    clip: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Null:
+    """How much the accepted model differs from itself: drift of repeats in fresh processes and other thread counts."""
+
+    drifts: tuple[Drift, ...]
+    processes: int
+    variations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The card's absolute limits that hold for this arm's accelerator; None where it sets none."""
+
+    seconds_per_image: float | None
+    first_step_seconds: float | None
+    memory_mib: float | None
+    growth_mib: float | None
+    usability_floor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything one cell is judged on.
+
+    baseline is None when nothing was accepted (NEW) and `incomparable` says why a baseline exists but cannot be used
+    for quality; `no_cost` says why cost cannot be compared ("" when it can). interleaved: the arms were measured in turn.
+    against names the other arm: "baseline" or the model given with --against.
+    """
+
+    model: str
+    task: str
+    candidate: Arm
+    baseline: Arm | None
+    drifts: tuple[Drift, ...]
+    null: Null | None
+    limits: Limits
+    accepted: str
+    incomparable: str = ""
+    no_cost: str = ""
+    interleaved: bool = False
+    against: str = "baseline"
+
+    @property
+    def same_weights(self) -> bool:
+        return self.baseline is not None and self.baseline.weights == self.candidate.weights

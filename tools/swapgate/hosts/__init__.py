@@ -1,0 +1,1 @@
+"""Where an engine runs: a spawned process per model."""

@@ -1,0 +1,1 @@
+"""Synchronised stage clock, memory and device health."""

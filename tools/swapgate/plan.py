@@ -1,0 +1,134 @@
+"""The plan: which images are made, in which order. A request is one image; a call is what one round asks the pipeline for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swapgate.canonical import digest
+from swapgate.cards import Card, Scalar
+from swapgate.tasks import Task
+
+SEED_STRIDE = 1_000_003  # image i of a round is drawn from seed + i * stride, so that rounds never share a seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One image to make.
+
+    `edits` is the serialised rewording ("" for the prompt as written); `repeat` > 0 asks for the same picture again,
+    which is how the measured null is made; `index` is the place in its round.
+    """
+
+    model: str
+    task: str
+    language: str
+    seed: int
+    index: int
+    prompt: str
+    negative_prompt: str | None
+    width: int
+    height: int
+    call: tuple[tuple[str, Scalar], ...]
+    edits: str = ""
+    repeat: int = 0
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON: the identity of this request within a run."""
+        return digest(self.as_json())
+
+    @property
+    def pair(self) -> str:
+        """What pairs this request with that of another run or model: everything but the model and the recipe."""
+        wording = f"/{self.edits}" if self.edits else ""
+        return f"{self.task}/{self.language}/{self.seed}/{self.index}{wording}"
+
+    @property
+    def recipe(self) -> str:
+        """Short hash of what is asked (prompt, size, call): pairs with different recipes cannot be compared."""
+        return digest([self.prompt, self.negative_prompt, self.width, self.height, list(self.call)])[:16]
+
+    @property
+    def image_seed(self) -> int:
+        return self.seed + self.index * SEED_STRIDE
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "model": self.model, "task": self.task, "language": self.language, "seed": self.seed, "index": self.index,
+            "prompt": self.prompt, "negative_prompt": self.negative_prompt, "width": self.width, "height": self.height,
+            "call": dict(self.call), "edits": self.edits, "repeat": self.repeat,
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Request:
+        return Request(**{**data, "call": tuple(sorted(data["call"].items()))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One pipeline call: the requests of one round, in index order; they differ only in `index`."""
+
+    requests: tuple[Request, ...]
+
+    @property
+    def first(self) -> Request:
+        return self.requests[0]
+
+    @property
+    def key(self) -> str:
+        return self.first.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All calls of a run, by model, in the order in which they are made."""
+
+    calls: Mapping[str, tuple[Call, ...]]
+
+    def requests(self, model: str) -> Iterator[Request]:
+        """Every request of one model."""
+        return itertools.chain.from_iterable(call.requests for call in self.calls[model])
+
+    def images(self) -> int:
+        """Images planned in all."""
+        return sum(len(call.requests) for calls in self.calls.values() for call in calls)
+
+
+Reworded = tuple[str, str]  # serialised edits, the text they give
+
+
+def round_call(card: Card, task: Task, language: str, seed: int, *, prompt: str | None = None, edits: str = "", repeat: int = 0) -> Call:
+    """The call of one round: images_per_round requests from one seed."""
+    text = task.prompts[language] if prompt is None else prompt
+    return Call(requests=tuple(
+        Request(
+            model=card.id, task=task.id, language=language, seed=seed, index=index, prompt=text,
+            negative_prompt=card.negative_prompt.get(language), width=task.width, height=task.height,
+            call=tuple(card.call.items()), edits=edits, repeat=repeat,
+        )
+        for index in range(task.protocol.images_per_round)
+    ))
+
+
+def build(cards: Iterable[Card], tasks: Mapping[str, Sequence[Task]], rewordings: Mapping[tuple[str, str], Sequence[Reworded]]) -> Plan:
+    """The plan for `cards`; `tasks` by card id, `rewordings` by (task id, language).
+
+    Seeds go round before tasks: a run that is cut short has measured every task a little rather than some not at all.
+    """
+    return Plan(calls={card.id: tuple(_calls(card, tasks[card.id], rewordings)) for card in cards})
+
+
+def _calls(card: Card, tasks: Sequence[Task], rewordings: Mapping[tuple[str, str], Sequence[Reworded]]) -> Iterator[Call]:
+    rounds = max((len(task.seeds) for task in tasks), default=0)
+    for number in range(rounds):
+        for task in tasks:
+            if number < len(task.seeds):
+                for language in task.prompts:
+                    yield round_call(card, task, language, task.seeds[number])
+    for task in tasks:
+        for language, seed in itertools.product(task.prompts, task.reworded_seeds):
+            for edits, text in rewordings.get((task.id, language), ()):
+                yield round_call(card, task, language, seed, prompt=text, edits=edits)

@@ -1,0 +1,1 @@
+"""Views of verdicts.json: HTML, terminal, Markdown, JUnit properties."""

@@ -1,0 +1,125 @@
+"""What a run records: generations with their times, memory and counters, or the error that came instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """Synchronised wall seconds of one call.
+
+    queue: from sending the call to the host taking it; text: encoding of the prompts; first_step: from the start
+    of the call to the end of the first denoising step (the article's first-frame response); steps: each denoising
+    step; decode: VAE; total: the whole call. A stage an engine cannot see is None.
+    """
+
+    queue: float
+    text: float | None
+    first_step: float | None
+    steps: tuple[float, ...]
+    decode: float | None
+    total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Peaks during one call in MiB: torch's allocated and reserved, the process on the device (NVML), resident host memory.
+
+    `held` is what stays allocated after the call (device) or resident (CPU): growth is judged on it.
+    """
+
+    allocated: float | None
+    reserved: float | None
+    process: float | None
+    resident: float
+    held: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceHealth:
+    """Clocks in MHz, temperature in °C, power in W, throttle reasons by name, at the end of a call; empty on a CPU."""
+
+    sm_clock: float | None = None
+    memory_clock: float | None = None
+    temperature: float | None = None
+    power: float | None = None
+    throttle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a request has no image: kind is exception, out-of-memory, host-death or time-out; stage is the last one seen."""
+
+    kind: str
+    message: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What came back for one request: an image with its cost, or a failure.
+
+    `image` is the SHA-256 of the decoded pixels (with size and mode); cost belongs to the whole call, so figures per
+    image divide by `images_in_call`; `first_call` marks the first call after loading, which is kept apart.
+    """
+
+    request: str
+    image: str | None
+    width: int
+    height: int
+    mode: str
+    call: str
+    images_in_call: int
+    number: int
+    first_call: bool
+    times: Times | None
+    memory: Memory | None
+    forwards: int | None
+    device: DeviceHealth = field(default_factory=DeviceHealth)
+    failure: Failure | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Generation:
+        made = dict(data)
+        if made["times"] is not None:
+            made["times"] = Times(**{**made["times"], "steps": tuple(made["times"]["steps"])})
+        if made["memory"] is not None:
+            made["memory"] = Memory(**made["memory"])
+        made["device"] = DeviceHealth(**{**made["device"], "throttle": tuple(made["device"]["throttle"])})
+        if made["failure"] is not None:
+            made["failure"] = Failure(**made["failure"])
+        return Generation(**made)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What the host says after loading a model.
+
+    accelerator: slug of the device ("cpu", "nvidia-h200"); weights: SHA-256 over the hashes of the weight files;
+    placement: how it lies on the device; versions: of every package that can change a picture or its cost.
+    """
+
+    model: str
+    seconds: float
+    accelerator: str
+    device_name: str
+    weights: str
+    placement: str
+    dtype: str
+    attention: str
+    threads: int
+    versions: Mapping[str, str]
+    memory: Memory
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "versions": dict(self.versions)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Loaded:
+        return Loaded(**{**data, "memory": Memory(**data["memory"])})

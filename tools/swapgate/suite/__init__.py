@@ -1,0 +1,1 @@
+"""A run from cards to verdicts: generate, score, judge."""
