@@ -1,0 +1,1 @@
+"""Training of the bundled stand-ins; imported only when something is trained."""
