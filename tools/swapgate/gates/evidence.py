@@ -55,7 +55,8 @@ class Cost:
     """Cost samples in the order in which calls were made, the first call after loading left out (it is in `first_*`).
 
     Seconds are per image (a call's time over its images); first_step is per call. Memory in MiB per call:
-    peak (allocated on a device, resident on a CPU) and held after the call. One entry a call in every tuple.
+    peak (allocated on a device, resident on a CPU) and held after the call. `numbers` counts
+    the images that the process had made before the call. One entry a call in every tuple.
     """
 
     seconds: tuple[float, ...]
@@ -66,6 +67,7 @@ class Cost:
     peak_mib: tuple[float, ...]
     held_mib: tuple[float, ...]
     images: tuple[int, ...]
+    numbers: tuple[int, ...]
     first_call_seconds: float | None
     load_seconds: float | None
     throttled: tuple[str, ...] = ()
