@@ -179,9 +179,9 @@ def flower(b: Brush) -> None:
     left, right = turn(x, y, -38, -0.0, -0.80), turn(x, y, 38, 0.0, -0.80)
     b.fill(ellipse(*left, -0.32, -0.80, 0.32, 0.12), blade)
     b.fill(ellipse(*right, 0.32, -0.80, 0.32, 0.12), stalk)
-    for offset in (22.5, 0.0):
+    for offset in (45.0, 0.0):
         for k in range(4):
-            px, py = turn(x, y, offset + 90.0 * k + 22.5, 0, 0.30)
+            px, py = turn(x, y, offset + 90.0 * k, 0, 0.30)
             b.body(ellipse(px, py, 0.40, 0.30, 0.29, 0.215), -0.5, 1.2, 0.045)
             b.glaze(segment(px, py, (0.18, 0.30), (0.46, 0.30), 0.03), p.dark, 0.6)
     b.fill(circle(x, y, 0, 0.30, 0.225), p.tone(0.50, 0.30, 0.14))
