@@ -1,0 +1,205 @@
+"""Rewordings by hypothesis: the strategy, a fixed draw from it, and the smallest rewording that still breaks.
+
+Hypothesis shrinks by making the choices of a strategy fewer and smaller, so the strategy itself says what
+"smaller" means (MacIver and Donaldson, ECOOP 2020): fewer edits, then a more innocent kind, then the place
+further left. The empty list of edits is the original.
+
+Nothing here depends on the process, the hash seed or an example database. The seed of every search is given,
+and all ranges stay below 100 so that hypothesis mixes in none of the constants that it collects from loaded
+modules. A draw belongs to the version of hypothesis: another one may choose other rewordings from the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from hashlib import sha256
+from itertools import combinations
+from random import Random
+from typing import TYPE_CHECKING
+
+from swapgate.errors import UserError
+from swapgate.wording.book import WordingBook
+from swapgate.wording.edits import INNOCENCE, AppliedEdit, Edit, Kind, Rewording, reworded
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+MAX_EDITS = 3
+_MOST_CHOICES = 99
+"""Hypothesis keeps small integers out of the constants it collects from modules; see the module's text."""
+
+Room = tuple[Edit, int]
+"""An edit and the number of places it has in a text."""
+
+
+def rewordings(
+    text: str, language: str, book: WordingBook, max_edits: int = MAX_EDITS, approved: Collection[str] | None = None
+) -> SearchStrategy[Rewording]:
+    """Rewordings of a prompt with at most `max_edits` edits; shrinks towards the original.
+
+    Args:
+        text: the prompt.
+        language: its language.
+        book: the approved edits of the project.
+        max_edits: most edits at once, 0 or more.
+        approved: kinds or edits this prompt may have (`WordingBook.of`); None for all.
+    """
+    from hypothesis import strategies as st
+
+    rooms = _rooms(text, book.of(language, approved))
+    if not rooms or max_edits < 1:
+        return st.just(reworded(text, language, ()))
+
+    @st.composite
+    def one(choose: DrawFn) -> AppliedEdit:
+        group = choose(st.sampled_from(rooms))
+        edit, places = choose(st.sampled_from(group))
+        return AppliedEdit(edit=edit, place=choose(st.integers(0, places - 1)))
+
+    return st.lists(one(), max_size=max_edits, unique=True).map(lambda edits: reworded(text, language, edits))
+
+
+def draw(
+    text: str,
+    language: str,
+    book: WordingBook,
+    *,
+    n: int,
+    seed_text: str,
+    max_edits: int = MAX_EDITS,
+    approved: Collection[str] | None = None,
+) -> tuple[Rewording, ...]:
+    """`n` different rewordings, none of them the original, spread evenly over the kinds of edits.
+
+    The same arguments, book and version of hypothesis give the same answer in every process.
+    UserError when the approved edits do not yield `n` different texts.
+
+    Args:
+        n: how many, 0 or more.
+        seed_text: what the choice hangs on, such as the task's id; other text, other rewordings.
+    """
+    if n < 1:
+        return ()
+    strategy = rewordings(text, language, book, max_edits, approved)
+    pool: list[Rewording] = []
+    for examples in (10 * n + 40, 100 * n + 400):
+        if len(pool) < n:
+            pool = _pool(strategy, examples, f"{seed_text}\n{language}\n{text}")
+    if len(pool) < n:
+        raise UserError(
+            where=book.where, key=language, value=text, rule=f"{n} different rewordings; its approved edits yield {len(pool)}",
+            remedy=f"ask for at most {len(pool)}, approve more kinds, or add synonyms to {language}.toml",
+        )  # fmt: skip
+    return _spread(pool, n)
+
+
+def smallest(rewording: Rewording, breaks: Callable[[Rewording], bool], budget: int) -> Rewording:
+    """The smallest rewording, made of some of the edits of a breaking one, that still breaks.
+
+    Smallest is fewest edits, then the most innocent. The given rewording is taken to break and the original
+    not to, so neither is asked again. `breaks` is asked at most once for a text and at most `budget` times
+    altogether; what was not asked counts as not breaking, so with a small budget the answer may be larger
+    than need be, never wrong. An error inside `breaks` ends the search and is raised.
+    """
+    best = rewording
+    asked = _Asked(breaks, budget, rewording)
+    candidates = _parts(rewording)
+    while candidates:
+        found = _find(candidates, asked)
+        if asked.error is not None:
+            raise asked.error
+        if found is None:
+            break
+        best, candidates = found, candidates[: candidates.index(found)]
+    return best
+
+
+class _Asked:
+    """The predicate, remembered by text: hypothesis repeats examples and must hear the same answer."""
+
+    def __init__(self, breaks: Callable[[Rewording], bool], budget: int, known: Rewording) -> None:
+        self._breaks, self._left = breaks, budget
+        self._answers = {known.text: True, known.original: False}
+        self.error: Exception | None = None
+
+    def __call__(self, rewording: Rewording) -> bool:
+        if rewording.text not in self._answers:
+            self._answers[rewording.text] = self._ask(rewording)
+        return self._answers[rewording.text]
+
+    def _ask(self, rewording: Rewording) -> bool:
+        if self._left < 1 or self.error is not None:
+            return False
+        self._left -= 1
+        try:
+            return bool(self._breaks(rewording))
+        except Exception as error:  # kept, because hypothesis would call again to confirm it
+            self.error = error
+            return False
+
+
+def _parts(rewording: Rewording) -> list[Rewording]:
+    """The rewordings with some but not all of the edits, smallest first, every text once."""
+    found: dict[str, Rewording] = {}
+    for size in range(1, len(rewording.edits)):
+        for edits in combinations(rewording.edits, size):
+            part = reworded(rewording.original, rewording.language, edits)
+            if part.text not in (rewording.text, rewording.original):
+                found.setdefault(part.text, part)
+    return list(found.values())
+
+
+def _find(candidates: Sequence[Rewording], breaks: Callable[[Rewording], bool]) -> Rewording | None:
+    from hypothesis import find, settings
+    from hypothesis import strategies as st
+    from hypothesis.errors import NoSuchExample
+
+    limits = settings(database=None, derandomize=True, deadline=None, max_examples=max(100, 2 * len(candidates)))
+    try:
+        return find(st.sampled_from(candidates), breaks, settings=limits, random=Random(0))
+    except NoSuchExample:
+        return None
+
+
+def _rooms(text: str, edits: Sequence[Edit]) -> list[list[Room]]:
+    """The edits that apply to the text, grouped by kind, most innocent kind first."""
+    by_kind: dict[Kind, list[Room]] = {kind: [] for kind in INNOCENCE}
+    for edit in edits:
+        places = min(len(edit.changes(text)), _MOST_CHOICES)
+        if places and len(by_kind[edit.kind]) < _MOST_CHOICES:
+            by_kind[edit.kind].append((edit, places))
+    return [rooms for rooms in by_kind.values() if rooms]
+
+
+def _pool(strategy: SearchStrategy[Rewording], examples: int, seed_text: str) -> list[Rewording]:
+    """Different rewordings in the order in which hypothesis makes them, without the original."""
+    from hypothesis import HealthCheck, Phase, given, seed, settings
+
+    found: dict[str, Rewording] = {}
+
+    @seed(int.from_bytes(sha256(seed_text.encode()).digest()[:8], "big"))
+    @settings(
+        max_examples=examples, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(strategy)
+    def collect(rewording: Rewording) -> None:
+        if rewording.edits:
+            found.setdefault(rewording.text, rewording)
+
+    collect()
+    return list(found.values())
+
+
+def _spread(pool: list[Rewording], n: int) -> tuple[Rewording, ...]:
+    """`n` of the pool, each time the earliest among those whose kinds were used least so far."""
+    used = dict.fromkeys(INNOCENCE, 0)
+    chosen: list[Rewording] = []
+    left = list(pool)
+    while len(chosen) < n:
+        best = min(left, key=lambda rewording: sum(used[kind] for kind in rewording.kinds) / len(rewording.kinds))
+        left.remove(best)
+        chosen.append(best)
+        for kind in best.kinds:
+            used[kind] += 1
+    return tuple(chosen)
