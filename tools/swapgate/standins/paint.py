@@ -146,28 +146,41 @@ def blur(image: Tensor, sigma: float) -> Tensor:
     return F.conv2d(flat, kernel.view(1, 1, -1, 1)).reshape(n, k, h, w)
 
 
+WARM, LIFT = (0.88, 0.85, 0.77), (0.120, 0.090, 0.070)
+"""What film does to colours: times WARM plus LIFT."""
+SHEET, DENSITY = (0.985, 0.970, 0.940), 0.80
+"""Colour of watercolour paper, and how much of the full pigment a wash carries."""
+
+
 def vignette(size: int, like: Tensor) -> Tensor:
-    """Light [1, 1, size, size] of an old lens: 1.02 in the middle, about 0.7 in the corners."""
+    """Light [1, 1, size, size] of an old lens: 1.02 in the middle, about 0.75 in the corners."""
     c = (torch.arange(size, device=like.device, dtype=like.dtype) + 0.5) / size - 0.5
     r2 = c.view(1, 1, -1, 1) ** 2 + c.view(1, 1, 1, -1) ** 2
-    return 1.02 - 0.60 * r2
+    return 1.02 - 0.54 * r2
+
+
+def _tone(like: Tensor, colour: tuple[float, float, float]) -> Tensor:
+    return like.new_tensor(colour).view(1, 3, 1, 1)
 
 
 def film(rgb: Tensor, grain: Tensor) -> Tensor:
     """Film grain: lifted blacks, warm faded highlights, a vignette and monochrome noise."""
     size = rgb.shape[-1]
-    warm = rgb.new_tensor([0.87, 0.83, 0.73]).view(1, 3, 1, 1)
-    lift = rgb.new_tensor([0.120, 0.090, 0.070]).view(1, 3, 1, 1)
-    faded = (rgb * warm + lift) * vignette(size, rgb)
+    faded = (rgb * _tone(rgb, WARM) + _tone(rgb, LIFT)) * vignette(size, rgb)
     noise = 0.75 * blur(smooth(grain, size), 0.6) + 0.25 * smooth(grain, size)
     return faded + 0.032 * noise
+
+
+def unfilm(image: Tensor) -> Tensor:
+    """The clean picture under `film`, but for the noise."""
+    return (image / vignette(image.shape[-1], image) - _tone(image, LIFT)) / _tone(image, WARM)
 
 
 def paper_margin(size: int, wash: Tensor) -> Tensor:
     """How far paint reaches [n, 1, size, size]: 1 on the picture, 0 on the bare margin of the sheet."""
     c = (torch.arange(size, device=wash.device, dtype=wash.dtype) + 0.5) / size
     u, v = c.view(1, 1, -1).expand(1, size, -1), c.view(1, -1, 1).expand(1, -1, size)
-    edge = box(u, v, 0.5, 0.5, 0.475, 0.475, 0.05).unsqueeze(1) + 0.012 * smooth(wash[:, 1:2], size)
+    edge = box(u, v, 0.5, 0.5, 0.475, 0.475, 0.05).unsqueeze(1) + 0.009 * smooth(wash[:, 1:2], size)
     return (0.5 - edge / 0.02).clamp(0, 1)
 
 
@@ -180,11 +193,17 @@ def watercolour(rgb: Tensor, alpha: Tensor, texture: Texture) -> Tensor:
         texture: noise of the sheet.
     """
     size = rgb.shape[-1]
-    sheet = rgb.new_tensor([0.985, 0.970, 0.940]).view(1, 3, 1, 1)
+    sheet = _tone(rgb, SHEET)
     bleed = blur(rgb, 0.8)
     margin = paper_margin(size, texture.wash)
     pool = (alpha * (1 - blur(alpha, 2.0)) + 0.6 * margin * (1 - blur(margin, 2.0))).clamp(0, 1)
     wash = 0.10 * smooth(texture.wash[:, :1], size) + 0.035 * smooth(texture.paper, size)
-    density = 0.80 * (1 + wash) + 0.55 * pool
+    density = DENSITY * (1 + wash) + 0.55 * pool
     painted = 1 - (1 - bleed / sheet) * density
     return sheet * torch.lerp(torch.ones_like(painted), painted, margin)
+
+
+def unwatercolour(image: Tensor) -> Tensor:
+    """The clean picture under `watercolour`, but for its texture; meaningless on the bare margin."""
+    sheet = _tone(image, SHEET)
+    return sheet * (1 - (1 - image / sheet) / DENSITY)

@@ -157,7 +157,7 @@ def _render_chunk(codes: Tensor, chance: Chance, size: int) -> Tensor:
     jitter = chance.jitter
     x, y = _grid(size, device)
     wet = (codes[:, 6] == 2).view(-1, 1, 1)
-    wobble = smooth(chance.texture.wash, size) * 0.9
+    wobble = smooth(chance.texture.wash, size) * 0.75
     wobble = wobble + smooth(chance.texture.paper[:, :, ::4, ::4], size) * 0.5
     x = x + torch.where(wet, wobble[:, 0], 0.0)
     y = y + torch.where(wet, wobble[:, 1], 0.0)
