@@ -32,7 +32,10 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """Which open_clip model judges alignment: a local folder (path) or a name with its pretrained tag."""
+    """Which open_clip model judges alignment: a local folder (path) or a name with its pretrained tag.
+
+    The source "scripted" reads the pictures of the scripted engine, which is for tests of the suite itself.
+    """
 
     source: str
     pretrained: str | None = None
@@ -163,7 +166,7 @@ def _languages(table: Table) -> Mapping[str, str]:
 def _judge(table: Table, root: Path) -> Judge:
     source = table.take("source", str)
     pretrained = table.take("pretrained", str, None)
-    if pretrained is None:
+    if pretrained is None and source != "scripted":
         inside(root, source, table, "source")
         if not (root / source / "open_clip_config.json").is_file():
             raise table.wrong("source", "a folder with open_clip_config.json, or a model name with `pretrained`",

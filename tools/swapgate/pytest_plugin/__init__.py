@@ -1,1 +1,26 @@
-"""Wiring into pytest."""
+"""Wiring into pytest; no logic lives here.
+
+    options.py   the command line
+    cells.py     gate tests become one test per cell; the `cell` fixture
+    status.py    a verdict's own word and colour in pytest's output and JUnit
+    finish.py    verdicts.json, report, accepted baselines, exit status and last lines
+"""
+
+from __future__ import annotations
+
+from swapgate.pytest_plugin.cells import cell, pytest_collection_modifyitems, pytest_generate_tests, pytest_runtestloop
+from swapgate.pytest_plugin.finish import pytest_sessionfinish, pytest_unconfigure
+from swapgate.pytest_plugin.options import pytest_addoption, pytest_configure
+from swapgate.pytest_plugin.status import pytest_report_teststatus
+
+__all__ = [
+    "cell",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_report_teststatus",
+    "pytest_runtestloop",
+    "pytest_sessionfinish",
+    "pytest_unconfigure",
+]

@@ -1,0 +1,162 @@
+"""Gate tests become one test per cell (gate, model, task); tests of one model are kept together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from swapgate.errors import UserError
+from swapgate.gates.verdict import GATES, Status, Verdict
+from swapgate.pytest_plugin.options import options_of
+from swapgate.suite.planning import Cell, Setup, prepare
+from swapgate.suite.progress import LineProgress
+
+if TYPE_CHECKING:
+    from swapgate.suite.session import Suite
+
+SETUP = pytest.StashKey[Setup]()
+WIRED = pytest.StashKey["Wired"]()
+
+
+@dataclass(slots=True)
+class Wired:
+    """What one session holds: the open suite and the cells selected."""
+
+    suite: Suite
+    cells: list[Cell]
+    data: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class CellUnderTest:
+    """What a gate test is given: `check` turns the verdict into the test's outcome."""
+
+    suite: Suite
+    cell: Cell
+    node: pytest.Item
+
+    def check(self) -> Verdict:
+        """Fails on a red verdict, is reported as undecided on an undecided one (`--strict`: fails), else passes."""
+        from swapgate.report import junit
+
+        verdict = self.suite.verdict(self.cell)
+        self.node.user_properties.extend(junit.properties(verdict))
+        options = self.suite.setup.options
+        if options.update_baselines and not refuses_acceptance(verdict):
+            return verdict
+        if verdict.red:
+            pytest.fail(explain(verdict), pytrace=False)
+        if not verdict.decided:
+            if options.strict:
+                pytest.fail(f"--strict: {explain(verdict)}", pytrace=False)
+            pytest.skip(explain(verdict))
+        return verdict
+
+    def play_back(self, benchmark: Any) -> None:
+        """Record the cell's measured seconds per image in pytest-benchmark, by the host's synchronised clock."""
+        from swapgate.pytest_plugin.playback import play_back
+
+        self.suite.ensure(self.cell.model)
+        play_back(benchmark, self.suite, self.cell)
+
+
+def explain(verdict: Verdict) -> str:
+    """The verdict in a few lines: status and reason, then the next command."""
+    following = f"\nnext: {verdict.next}" if verdict.next else ""
+    return f"{verdict.status}: {verdict.reason}{following}"
+
+
+def refuses_acceptance(verdict: Verdict) -> bool:
+    """Whether a verdict must keep its run from becoming a baseline: an error, or a red absolute claim."""
+    absolute = any(f.name.startswith("absolute:") and f.status is Status.REGRESSION for f in verdict.findings)
+    return absolute or verdict.status is Status.ERROR
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `cell` is asked once per cell of the gate that its name ends with."""
+    if "cell" not in metafunc.fixturenames:
+        return
+    gate = metafunc.function.__name__.removeprefix("test_")
+    if gate not in GATES:
+        raise pytest.UsageError(f"{metafunc.function.__name__}: a test that takes `cell` is named test_<gate>, of {', '.join(GATES)}")
+    cells = [one for one in setup_of(metafunc.config).cells() if one.gate == gate]
+    metafunc.parametrize("cell", cells, ids=[f"{one.model}-{one.task}" for one in cells], indirect=True)
+
+
+def setup_of(config: pytest.Config) -> Setup:
+    """The checked cards and tasks of this session; UsageError with the whole explanation for any mistake in them."""
+    if SETUP not in config.stash:
+        from swapgate.config import find_config
+
+        try:
+            config.stash[SETUP] = prepare(find_config(config.rootpath), options_of(config))
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[SETUP]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one model together, in the order of its gates, so that each model is loaded once."""
+    places = {id(item): place for place, item in enumerate(items)}
+    models = list(dict.fromkeys(one.model for item in items if (one := cell_of(item))))
+
+    def order(item: pytest.Item) -> tuple[int, int, int]:
+        one = cell_of(item)
+        return (models.index(one.model), GATES.index(one.gate), places[id(item)]) if one else (-1, 0, places[id(item)])
+
+    items.sort(key=order)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Open the run when any cell was selected; mistakes end the session before anything is loaded."""
+    cells = [one for item in session.items if (one := cell_of(item))]
+    if not cells or session.config.option.collectonly:
+        return
+    if hasattr(session.config, "workerinput"):
+        raise pytest.UsageError("gates do not run under xdist: each model is loaded once, in a process of its own; leave out -n")
+    session.config.stash[WIRED] = Wired(suite=_open(session.config, cells), cells=cells)
+
+
+@pytest.fixture
+def cell(request: pytest.FixtureRequest) -> CellUnderTest:
+    """The cell under test; its model's images are made when the first of its cells is asked for."""
+    return CellUnderTest(request.config.stash[WIRED].suite, request.param, request.node)
+
+
+def cell_of(item: pytest.Item) -> Cell | None:
+    """The cell that a test judges, or None for any other test."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    found = params.get("cell")
+    return found if isinstance(found, Cell) else None
+
+
+def _open(config: pytest.Config, cells: Sequence[Cell]) -> Suite:
+    from swapgate.gates.policy import read_policy
+    from swapgate.suite.session import Suite
+
+    setup = setup_of(config)
+    gates = tuple(gate for gate in GATES if any(one.gate == gate for one in cells))
+    models = tuple(dict.fromkeys(one.model for one in cells))
+    options = replace(setup.options, gates=gates, models=models)
+    try:
+        return Suite.open(setup.config, options, read_policy(setup.config), _progress(config))
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _progress(config: pytest.Config) -> LineProgress:
+    """Progress lines to the real terminal, past pytest's capture."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def write(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    return LineProgress(write=write, live=sys.__stdout__ is not None and sys.__stdout__.isatty())

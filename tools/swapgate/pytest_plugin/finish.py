@@ -1,0 +1,55 @@
+"""The end of a session: verdicts.json, report, Markdown summary, accepted baselines, exit status and the last lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from swapgate.errors import UserError
+from swapgate.pytest_plugin.cells import WIRED, Wired
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write everything down; a run that decided nothing is red whatever its tests said."""
+    wired = session.config.stash.get(WIRED, None)
+    if wired is None:
+        return
+    try:
+        _write(session, wired)
+    except UserError as error:
+        wired.lines.append(str(error))
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The very last lines: the verdict counts and where the report is."""
+    wired = config.stash.get(WIRED, None)
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if wired and reporter:
+        for line in wired.lines:
+            reporter.write_line(line)
+
+
+def _write(session: pytest.Session, wired: Wired) -> None:
+    from swapgate import report
+    from swapgate.report import markdown, terminal
+
+    suite = wired.suite
+    wired.data = suite.finish(wired.cells)
+    page = report.build(suite.run.path, suite.image_path)
+    markdown.publish(wired.data)
+    if suite.setup.options.update_baselines:
+        wired.lines.extend(_accept(session, wired))
+    elif wired.data["outcome"]["red"] and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus == pytest.ExitCode.INTERRUPTED:
+        wired.lines.append(f"interrupted; go on with: pytest --resume={suite.run.path}")
+    wired.lines.extend(terminal.summary_lines(wired.data, page))
+
+
+def _accept(session: pytest.Session, wired: Wired) -> list[str]:
+    from swapgate.baselines.review import accept
+
+    suite, options = wired.suite, wired.suite.setup.options
+    accepted = accept(suite.run.path, store=suite.store, patterns=(), reason=options.reason, allow_ci=options.allow_ci)
+    return list(accepted.lines)

@@ -1,0 +1,64 @@
+"""The command line of the suite. Values are plain, written with `=`, and each option stands on its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from swapgate.suite.options import Options
+
+NULL_PROCESSES = 2  # fresh processes that measure the null when a baseline is accepted: the same, and one thread
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The group `swapgate`."""
+    group = parser.getgroup("swapgate", "text-to-image models: slower, larger, less usable, different?")
+    group.addoption("--model", dest="swapgate_model", default="", metavar="A,B", help="model cards to judge (default: those of [tool.swapgate], else all)")
+    group.addoption("--task", dest="swapgate_task", default="", metavar="X,Y", help="tasks to judge them by (default: all of the card's families)")
+    group.addoption("--against", dest="swapgate_against", default="", metavar="A", help="A/B: judge --model against this model instead of its baseline")
+    group.addoption("--run-dir", dest="swapgate_run_dir", default="", metavar="PATH", help="where the run folder is made (default: .swapgate/runs/<time>)")
+    group.addoption("--resume", dest="swapgate_resume", default="", metavar="RUN", help="go on with an interrupted run; finished images are not made again")
+    group.addoption("--replay", dest="swapgate_replay", default="", metavar="RUN", help="judge a recorded run again, without loading any model")
+    group.addoption("--null", dest="swapgate_null", type=int, default=0, metavar="N", help="measure in N fresh processes how much the model differs from itself")
+    group.addoption("--update-baselines", dest="swapgate_update", action="store_true", help="run, then accept the run as baseline")
+    group.addoption("--baseline-reason", dest="swapgate_reason", default="", metavar="TEXT", help="why the baseline is accepted; kept with it")
+    group.addoption("--allow-ci-update", dest="swapgate_allow_ci", action="store_true", help="let --update-baselines write where CI is set")
+    group.addoption("--strict", dest="swapgate_strict", action="store_true", help="undecided cells fail, too (for CI)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Markers that the suite's own tests use."""
+    config.addinivalue_line("markers", "gpu: needs a CUDA device; skipped with a reason elsewhere")
+
+
+def options_of(config: pytest.Config) -> Options:
+    """The options of this session; UsageError for combinations that contradict each other."""
+    value = config.getoption
+    resume, replay = _path(value("swapgate_resume")), _path(value("swapgate_replay"))
+    update = bool(value("swapgate_update"))
+    if resume and replay:
+        raise pytest.UsageError("--resume and --replay exclude each other: the first makes images, the second never does")
+    if (resume or replay) and value("swapgate_run_dir"):
+        raise pytest.UsageError("--run-dir names a new run; --resume and --replay work in the recorded one")
+    if replay and update:
+        raise pytest.UsageError("a recorded run is accepted without running: swapgate baselines accept --run=RUN")
+    null = int(value("swapgate_null"))
+    if null < 0:
+        raise pytest.UsageError(f"--null={null}: a number of processes, 0 or more")
+    return Options(
+        root=config.rootpath, models=_names(value("swapgate_model")), tasks=_names(value("swapgate_task")),
+        against=value("swapgate_against") or None, run_dir=_path(value("swapgate_run_dir")), resume=resume, replay=replay,
+        update_baselines=update, reason=value("swapgate_reason"), allow_ci=bool(value("swapgate_allow_ci")),
+        strict=bool(value("swapgate_strict")), null=null or (NULL_PROCESSES if update else 0),
+        command="pytest " + " ".join(argument for argument in config.invocation_params.args if isinstance(argument, str)),
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _path(text: str) -> Path | None:
+    return Path(os.path.abspath(text)) if text else None

@@ -1,0 +1,157 @@
+"""Generate once: make every planned image that the run does not have yet, in a process per model.
+
+The order of the calls is the plan's; with two arms they alternate request by request, and the arm that goes first
+changes every time, so that drift of the machine falls on both alike (duet benchmarking, Bulej et al. 2020).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from swapgate.cards import Card
+from swapgate.hosts.process import Host, HostFailed
+from swapgate.plan import Call
+from swapgate.runs.folder import RunFolder
+from swapgate.runs.records import Failure, Generation
+from swapgate.suite.progress import Progress
+
+MEMORY_SHARE = 0.8  # two models are kept loaded side by side only when both fit into this share of what is free
+LOADED_PER_FILE = 1.6  # a loaded model with its activations takes about this many times its weight files (bf16 to bf16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The calls of one model that are still to be made."""
+
+    card: Card
+    calls: tuple[Call, ...]
+    planned: int
+    done: int
+
+
+def pending(run: RunFolder, card: Card, calls: Sequence[Call]) -> Work:
+    """What is left of `calls`: those without a finished image. A failed request is made again: it was never measured."""
+    made = {key for key, generation in run.generations().items() if generation.image}
+    left = tuple(call for call in calls if any(request.key not in made for request in call.requests))
+    planned = sum(len(call.requests) for call in calls)
+    return Work(card=card, calls=left, planned=planned, done=planned - sum(len(call.requests) for call in left))
+
+
+After = Callable[[Mapping[str, Host]], None]
+"""Called with the hosts that are still loaded, by model, when their calls are done."""
+
+
+def generate(run: RunFolder, works: Sequence[Work], progress: Progress, *, after: After) -> bool:
+    """Make the calls of one model, or of two arms in turn when both fit into memory together; True when in turn."""
+    if len(works) == 2 and both_fit([work.card for work in works]):
+        _generate_together(run, works, progress, after)
+        return True
+    for work in works:
+        _generate_together(run, [work], progress, after)
+    return False
+
+
+def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: int, progress: Progress) -> None:
+    """Repeat `calls` in fresh processes; every second one with a single thread, a legal variation of the same thing."""
+    for number in range(1, processes + 1):
+        threads = 1 if number % 2 == 0 else None
+        repeats = tuple(_repeat(call, number) for call in calls)
+        work = pending(run, card, repeats)
+        if work.calls:
+            progress.note(f"{card.id}: measuring the null, process {number} of {processes}" + (", one thread" if threads else ""))
+            run.append({"event": "null", "model": card.id, "repeat": number, "threads": threads})
+            _generate_together(run, [work], progress, lambda hosts: None, threads=threads, null=True)
+
+
+def both_fit(cards: Sequence[Card]) -> bool:
+    """Whether two models can be loaded side by side, judged by the size of their weight files."""
+    needed = LOADED_PER_FILE * sum(_weights_bytes(card) for card in cards)
+    return needed < MEMORY_SHARE * _free_bytes()
+
+
+def interleave(works: Sequence[Work]) -> Iterator[tuple[str, Call]]:
+    """The calls of all arms in turn; the arm that goes first changes with every request."""
+    if len(works) == 1:
+        yield from ((works[0].card.id, call) for call in works[0].calls)
+        return
+    longest = max(len(work.calls) for work in works)
+    for number in range(longest):
+        arms = works if number % 2 == 0 else tuple(reversed(works))
+        yield from ((work.card.id, work.calls[number]) for work in arms if number < len(work.calls))
+
+
+def _repeat(call: Call, number: int) -> Call:
+    return Call(requests=tuple(replace(request, repeat=number) for request in call.requests))
+
+
+def _generate_together(
+    run: RunFolder, works: Sequence[Work], progress: Progress, after: After, *, threads: int | None = None, null: bool = False
+) -> None:
+    works = [work for work in works if work.calls]
+    with ExitStack() as stack:
+        hosts: dict[str, Host] = {}
+        for work in works:
+            progress.loading(work.card.id)
+            host = _started(run, stack, work, threads, null)
+            if host:
+                hosts[work.card.id] = host
+            progress.begin(work.card.id, work.planned, work.done)
+        ready = [work for work in works if work.card.id in hosts]
+        _make(run, hosts, interleave(ready) if ready else (), progress)
+        after(hosts)
+
+
+def _started(run: RunFolder, stack: ExitStack, work: Work, threads: int | None, null: bool) -> Host | None:
+    host = stack.enter_context(Host(work.card, threads=threads))
+    try:
+        loaded = host.start()
+    except HostFailed as error:
+        run.append({"event": "load-failed", "model": work.card.id, "kind": error.failure.kind, "message": error.failure.message})
+        for call in work.calls:
+            record(run, [(_failed(call, index, error.failure), None) for index in range(len(call.requests))])
+        return None
+    run.append({"event": "null-loaded" if null else "loaded", **loaded.as_json()})
+    return host
+
+
+def _make(run: RunFolder, hosts: Mapping[str, Host], calls: Iterable[tuple[str, Call]], progress: Progress) -> None:
+    for model, call in calls:
+        begun = time.perf_counter()
+        record(run, hosts[model].make(call))
+        progress.made(model, len(call.requests), time.perf_counter() - begun)
+
+
+def record(run: RunFolder, results: Sequence[tuple[Generation, object]]) -> None:
+    """Write images, then their journal lines: a line in the journal means that its image is safely there."""
+    for generation, pixels in results:
+        sha = None if pixels is None else run.save_image(pixels)
+        run.append({"event": "generation", **replace(generation, image=sha).as_json()})
+
+
+def _failed(call: Call, index: int, failure: Failure) -> Generation:
+    request = call.requests[index]
+    return Generation(
+        request=request.key, image=None, width=request.width, height=request.height, mode="RGB", call=call.key,
+        images_in_call=len(call.requests), number=0, first_call=True, times=None, memory=None, forwards=None, failure=failure,
+    )
+
+
+def _weights_bytes(card: Card) -> int:
+    folder = card.root / card.source
+    return sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors")) if folder.is_dir() else 0
+
+
+def _free_bytes() -> int:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).free)
+    except Exception:  # no driver, no GPU or no library: what counts then is the memory of the machine
+        import psutil
+
+        return int(psutil.virtual_memory().available)

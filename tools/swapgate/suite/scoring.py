@@ -1,0 +1,188 @@
+"""From pictures to scores. A score is computed once per picture and judge and kept in the run, so replay computes nothing.
+
+The scale of alignment: a cosine has an arbitrary zero, so it is put on a scale on which 0 is the mean picture of another
+prompt and 1 the mean matched picture, per judge and language. A judge that was calibrated states its scale in its
+configuration (`{"swapgate": {"scale": {"en": {"floor": …, "matched": …}}}}`); for others it is measured on the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from swapgate.canonical import digest
+from swapgate.cards import Card
+from swapgate.gates.evidence import Drift, ImageScore
+from swapgate.metrics.clip import Judge
+from swapgate.metrics.pixels import Image
+from swapgate.plan import Request
+from swapgate.runs.folder import RunFolder
+from swapgate.tasks import Task
+
+VERSION = 1  # raised when the same picture would get other numbers
+LEAST_SPAN = 0.02  # cosine; below this a judge tells matched from foreign pictures by less than its own noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Where alignment is 0 (`floor`, pictures of other prompts) and 1 (`matched`), as cosines."""
+
+    floor: float
+    matched: float
+
+    def normalised(self, cosine: float) -> float:
+        return (cosine - self.floor) / max(self.matched - self.floor, LEAST_SPAN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One picture to score: its request, its pixels' hash, and the original prompt and task it is judged by."""
+
+    request: Request
+    image: str
+    task: Task
+
+    @property
+    def original(self) -> str:
+        return self.task.prompts[self.request.language]
+
+
+class Scorer:
+    """Scores pictures of one run by one judge; the judge is loaded only when a score is not there yet."""
+
+    def __init__(self, run: RunFolder, card: Card, judge: Callable[[Card], Judge], prompts: Mapping[str, tuple[str, ...]]) -> None:
+        self._run, self._card, self._make, self._prompts = run, card, judge, prompts
+        self._judge: Judge | None = None
+        self._identity = known_judge(run, card)
+
+    def scores(self, wanted: Sequence[Wanted]) -> list[dict[str, Any]]:
+        """Raw scores of each picture: health bits, alignment with the original prompt, facet margins, strangers' mean."""
+        missing = [one for one in wanted if self._identity is None or self._run.score_get(self._key(one)) is None]
+        for start in range(0, len(missing), 64):
+            self._measure(missing[start : start + 64])
+        return [self._run.score_get(self._key(one)) for one in wanted]
+
+    def drifts(self, pairs: Sequence[tuple[str, str, str]], load: Callable[[str], Image]) -> list[Drift]:
+        """Drift of each (pair id, candidate hash, baseline hash); `load` gives the pixels of a hash."""
+        return [self._drift(pair, ours, theirs, load) for pair, ours, theirs in pairs]
+
+    def judge(self) -> Judge:
+        """The judge, loaded at the first call."""
+        if self._judge is None:
+            self._judge = self._make(self._card)
+            if self._identity not in (None, self._judge.identity):
+                self._run.append({"event": "judge-changed", "model": self._card.id, "judge": self._judge.identity})
+            if self._identity != self._judge.identity:
+                self._identity = self._judge.identity
+                self._run.append({"event": "judge", "source": self._card.judge.source, "judge": self._identity})
+        return self._judge
+
+    def _key(self, one: Wanted) -> str:
+        asked = [one.original, [[f.name, list(f.statements[one.request.language])] for f in one.task.facets],
+                 self._strangers(one), [one.request.width, one.request.height]]
+        return f"score/{VERSION}/{self._identity}/{one.image}/{digest(asked)[:16]}"
+
+    def _strangers(self, one: Wanted) -> list[str]:
+        return [prompt for prompt in self._prompts[one.request.language] if prompt != one.original]
+
+    def _measure(self, batch: Sequence[Wanted]) -> None:
+        judge = self.judge()
+        images = [self._run.load_image(one.image) for one in batch]
+        features = judge.image_features(images)
+        for one, image, feature in zip(batch, images, features, strict=True):
+            self._run.score_put(self._key(one), self._one(judge, one, image, feature))
+
+    def _one(self, judge: Judge, one: Wanted, image: Image, feature: Any) -> dict[str, Any]:
+        from swapgate.metrics import health
+
+        report = health.check(image, one.request.width, one.request.height)
+        language = one.request.language
+        margins = {}
+        for facet in one.task.facets:
+            cosines = judge.text_features(facet.statements[language]) @ feature
+            margins[facet.name] = round(float(cosines[0] - cosines[1:].max()), 6)
+        strangers = self._strangers(one)
+        foreign = float((judge.text_features(strangers) @ feature).mean()) if strangers else None
+        alignment = float((judge.text_features([one.original]) @ feature)[0])
+        return {"health": dict(report.bits), "alignment": round(alignment, 6), "margins": margins,
+                "strangers": None if foreign is None else round(foreign, 6)}
+
+    def _drift(self, pair: str, ours: str, theirs: str, load: Callable[[str], Image]) -> Drift:
+        if ours == theirs:
+            return Drift(pair=pair, identical=True, ssim=1.0, psnr=psnr_cap(), clip=1.0)
+        key = f"drift/{VERSION}/{self._identity or self.judge().identity}/{ours}/{theirs}"
+        found = self._run.score_get(key)
+        if found is None:
+            found = self._measure_drift(load(ours), load(theirs))
+            self._run.score_put(key, found)
+        return Drift(pair=pair, identical=False, **found)
+
+    def _measure_drift(self, image: Image, reference: Image) -> dict[str, float]:
+        from swapgate.metrics.registry import metric
+        from swapgate.metrics.kinds import Inputs
+
+        if image.shape != reference.shape:
+            return {"ssim": -1.0, "psnr": 0.0, "clip": -1.0}
+        inputs = [Inputs(image=image, reference=reference)]
+        ours, theirs = self.judge().image_features([image, reference])
+        return {"ssim": round(metric("ssim").measure(inputs)[0], 6), "psnr": round(metric("psnr").measure(inputs)[0], 4),
+                "clip": round(float(np.dot(ours, theirs)), 6)}
+
+
+def psnr_cap() -> float:
+    """The PSNR in dB that stands for identical pictures."""
+    from swapgate.metrics.psnr import METRIC
+
+    return METRIC.high
+
+
+def known_judge(run: RunFolder, card: Card) -> str | None:
+    """The identity of the judge that this run was last scored with, if any."""
+    found = [event["judge"] for event in run.events("judge") if event["source"] == card.judge.source]
+    return found[-1] if found else None
+
+
+def stated_scale(card: Card) -> dict[str, Scale]:
+    """The scale that a local judge states in its configuration, by language; empty when it states none."""
+    path = card.root / card.judge.source / "open_clip_config.json"
+    if card.judge.pretrained or not path.is_file():
+        return {}
+    stated = json.loads(path.read_text(encoding="utf-8")).get("swapgate", {}).get("scale", {})
+    return {language: Scale(floor=scale["floor"], matched=scale["matched"]) for language, scale in stated.items()}
+
+
+def measured_scale(raw: Iterable[tuple[Wanted, Mapping[str, Any]]]) -> dict[str, Scale]:
+    """The scale by the pictures of a run, as written: mean cosine with other prompts, and with their own."""
+    by_language: dict[str, list[tuple[float, float]]] = {}
+    for one, score in raw:
+        if not one.request.edits and score["strangers"] is not None:
+            by_language.setdefault(one.request.language, []).append((score["strangers"], score["alignment"]))
+    return {language: Scale(floor=float(np.mean([s for s, _ in rows])), matched=float(np.mean([a for _, a in rows])))
+            for language, rows in by_language.items()}
+
+
+def image_score(one: Wanted, raw: Mapping[str, Any], scale: Mapping[str, Scale], bar: float) -> ImageScore:
+    """The score that gates read: raw numbers put on the scale, and one bit per check that the task requires."""
+    request, checks = one.request, one.task.checks
+    bits = {f"health:{name}": bool(held) for name, held in raw["health"].items()} if "health" in checks else {}
+    if "facets" in checks:
+        bits |= {f"facet:{name}": margin > 0 for name, margin in raw["margins"].items()}
+    score = ImageScore(
+        pair=request.pair, recipe=request.recipe, task=request.task, language=request.language, seed=request.seed,
+        index=request.index, edits=request.edits, image=one.image, bits=bits | ({"alignment": False} if "alignment" in checks else {}),
+        usable=False, alignment=raw["alignment"], normalised=0.0, margins=raw["margins"],
+        counted=request.index == one.task.protocol.counted_index,
+    )
+    return rescaled(score, scale, bar)
+
+
+def rescaled(score: ImageScore, scale: Mapping[str, Scale], bar: float) -> ImageScore:
+    """The same picture on another scale: what depends on it (normalised, the alignment bit, usable) is made again."""
+    own = scale.get(score.language)
+    normalised = own.normalised(score.alignment) if own else 0.0
+    bits = {name: (normalised >= bar if name == "alignment" else held) for name, held in score.bits.items()}
+    return replace(score, normalised=round(normalised, 6), bits=bits, usable=all(bits.values()))

@@ -1,0 +1,210 @@
+"""One run from options to verdicts: the object behind the tests, the replay and the command line.
+
+    Suite.open(config, options) -> suite     the run folder is made, resumed or (replay) only read
+    suite.ensure(model)                      images are made and scored, once
+    suite.verdict(cell)                      what the gate says
+    suite.finish(cells)                      verdicts.json, drafts, report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from swapgate import plan as planning
+from swapgate.baselines.store import Store
+from swapgate.canonical import digest
+from swapgate.cards import Card
+from swapgate.config import Config
+from swapgate.errors import UserError
+from swapgate.gates.policy import Policy
+from swapgate.gates.verdict import Verdict
+from swapgate.plan import Plan, Request
+from swapgate.runs.environment import environment
+from swapgate.runs.folder import RunFolder, default_path
+from swapgate.runs.records import Generation
+from swapgate.suite import judging, results
+from swapgate.suite.arms import Recorded
+from swapgate.suite.generate import Work, generate, measure_null, pending
+from swapgate.suite.judges import judge_of
+from swapgate.suite.options import Options
+from swapgate.suite.planning import Cell, Setup, build_plan, prepare
+from swapgate.suite.progress import Progress, Silent
+from swapgate.suite.scoring import Scale, Scorer, Wanted, image_score, measured_scale, stated_scale
+from swapgate.suite.witnesses import search as search_witnesses
+from swapgate.tasks import Task
+
+SCHEMA = 1
+
+
+@dataclass(slots=True)
+class Suite:
+    """A run being made or replayed. `recorded` holds every model that was generated and scored."""
+
+    setup: Setup
+    plan: Plan
+    run: RunFolder
+    store: Store
+    policy: Policy
+    progress: Progress = field(default_factory=Silent)
+    recorded: dict[str, Recorded] = field(default_factory=dict)
+    scorers: dict[str, Scorer] = field(default_factory=dict)
+    verdicts: dict[Cell, Verdict] = field(default_factory=dict)
+
+    @staticmethod
+    def open(config: Config, options: Options, policy: Policy, progress: Progress | None = None) -> Suite:
+        """Check everything, then create (or open) the run folder. Raises UserError, RunBroken."""
+        setup = prepare(config, options)
+        store = Store(config.root / config.baselines)
+        plan = build_plan(setup, lambda task, language: judging.recorded_edits(store, setup, task, language))
+        run = _run_folder(setup, plan)
+        if options.resume or options.replay:
+            plan = _same_plan(run, plan, setup)
+        return Suite(setup=setup, plan=plan, run=run, store=store, policy=policy, progress=progress or Silent())
+
+    def ensure(self, model: str) -> None:
+        """Generate and score a model, and with it the other arm of an A/B run; nothing when that is done."""
+        if model in self.recorded:
+            return
+        cards = [card for card in self.setup.cards if card.id == model or card == self.setup.against]
+        cards = [card for card in cards if card.id not in self.recorded]
+        if not self.setup.options.replay:
+            self._generate(cards)
+        for card in cards:
+            self.ensure_scored(card)
+        self._rescale()
+
+    def verdict(self, cell: Cell) -> Verdict:
+        """The verdict of a cell; its model is generated first when it was not yet."""
+        self.ensure(cell.model)
+        if cell not in self.verdicts:
+            self.verdicts[cell] = judging.judge_cell(self, cell)
+        return self.verdicts[cell]
+
+    def finish(self, cells: Sequence[Cell]) -> dict[str, Any]:
+        """Write verdicts.json and the drafts for the cells that were judged; gives what was written."""
+        data = results.collect(self, cells)
+        results.write(self.run, data)
+        if not self.setup.options.replay:
+            judging.write_drafts(self)
+        return data
+
+    def card(self, model: str) -> Card:
+        return next(card for card in self.setup.cards if card.id == model)
+
+    def scorer(self, card: Card) -> Scorer:
+        """The scorer of a card's judge, shared by the cards that name the same judge."""
+        if card.judge.source not in self.scorers:
+            self.scorers[card.judge.source] = Scorer(self.run, card, judge_of, self._prompts())
+        return self.scorers[card.judge.source]
+
+    def score(self, card: Card, wanted: Sequence[Wanted]) -> list[Any]:
+        """Scores of pictures on the scale of the card's judge."""
+        raw = self.scorer(card).scores(wanted)
+        scale = stated_scale(card) or measured_scale(zip(wanted, raw, strict=True))
+        return [image_score(one, found, scale, self.policy.alignment_bar) for one, found in zip(wanted, raw, strict=True)]
+
+    def task(self, card: Card, name: str) -> Task:
+        return next(task for task in self.setup.tasks[card.id] if task.id == name)
+
+    def _generate(self, cards: Sequence[Card]) -> None:
+        works = [pending(self.run, card, self.plan.calls[card.id]) for card in cards]
+        generate(self.run, works, self.progress, after=lambda hosts: search_witnesses(self, cards, hosts))
+        options = self.setup.options
+        for card in cards:
+            if options.null and card in self.setup.models:
+                measure_null(self.run, card, null_calls(self.plan.calls[card.id]), options.null, self.progress)
+
+    def ensure_scored(self, card: Card) -> None:
+        """Score what the run holds of a card, once."""
+        if card.id not in self.recorded:
+            self._score(card)
+
+    def _score(self, card: Card) -> None:
+        generations = self.run.generations()
+        rows = [(request, generations.get(request.key) or _not_made(request)) for request in self.plan.requests(card.id)]
+        wanted = [Wanted(request=r, image=g.image, task=self.task(card, r.task)) for r, g in rows if g.image]
+        self.recorded[card.id] = Recorded(
+            card=card, loaded=self.run.loaded().get(card.id), generations=tuple(rows), scores=tuple(self.score(card, wanted)),
+        )
+
+    def _rescale(self) -> None:
+        """Put both arms of an A/B run on one scale when their judge states none: the mean of what each was measured with."""
+        if not self.setup.against or stated_scale(self.setup.against):
+            return
+        judging.share_scale(self)
+
+    def _prompts(self) -> dict[str, tuple[str, ...]]:
+        tasks = {task.id: task for tasks in self.setup.tasks.values() for task in tasks}.values()
+        languages = {language for task in tasks for language in task.prompts}
+        return {language: tuple(task.prompts[language] for task in tasks if language in task.prompts) for language in sorted(languages)}
+
+
+def null_calls(calls: Sequence[planning.Call]) -> tuple[planning.Call, ...]:
+    """The calls that measure the null: the first round of every task and language, as written."""
+    first: dict[tuple[str, str], planning.Call] = {}
+    for call in calls:
+        if not call.first.edits:
+            first.setdefault((call.first.task, call.first.language), call)
+    return tuple(first.values())
+
+
+def _not_made(request: Request) -> Generation:
+    return Generation(
+        request=request.key, image=None, width=request.width, height=request.height, mode="RGB", call=request.key,
+        images_in_call=1, number=0, first_call=False, times=None, memory=None, forwards=None,
+    )
+
+
+def _run_folder(setup: Setup, plan: Plan) -> RunFolder:
+    options = setup.options
+    recorded = options.resume or options.replay
+    if recorded:
+        return RunFolder.open(recorded)
+    path = options.run_dir or default_path(setup.config.root / setup.config.runs)
+    return RunFolder.create(path, _manifest(setup, plan))
+
+
+def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "environment": environment(setup.config.root),
+        "command": setup.options.command,
+        "against": setup.options.against,
+        "cards": {card.id: card_json(card) for card in setup.cards},
+        "tasks": {task.id: digest([dict(task.prompts), task.width, task.height, list(task.seeds)]) for tasks in setup.tasks.values() for task in tasks},
+        "plan": {model: [[r.as_json() for r in call.requests] for call in calls] for model, calls in plan.calls.items()},
+    }
+
+
+def card_json(card: Card) -> dict[str, Any]:
+    """What a manifest and a baseline keep of a card: all that is declared, no absolute path."""
+    return {
+        "title": card.title, "source": card.source, "revision": card.revision, "licence": card.licence, "faults": list(card.faults),
+        "judge": [card.judge.source, card.judge.pretrained], "options": dict(card.options), **card.recipe(),
+    }
+
+
+def _same_plan(run: RunFolder, plan: Plan, setup: Setup) -> Plan:
+    """The recorded plan, narrowed to the models asked for; UserError when cards or tasks changed since."""
+    recorded = planned_calls(run)
+    for model, calls in plan.calls.items():
+        known = {request.key for call in recorded.get(model, ()) for request in call.requests if not request.edits}
+        asked = [request for call in calls for request in call.requests if not request.edits]
+        stranger = next((request for request in asked if request.key not in known), None)
+        if stranger:
+            raise UserError(where=str(run.path), key=f"plan.{model}", value=stranger.pair,
+                            rule="a recorded run is judged by the cards and tasks it was made with; this request is not in its plan",
+                            remedy="undo the change to the card or task, choose the recorded models with --model and --task, or run again")
+    names = {card.id: {task.id for task in setup.tasks[card.id]} for card in setup.cards}
+    return Plan(calls={model: tuple(c for c in recorded[model] if c.first.task in names[model]) for model in plan.calls})
+
+
+def planned_calls(run: RunFolder) -> dict[str, tuple[planning.Call, ...]]:
+    """The plan that a run recorded, by model."""
+    return {
+        model: tuple(planning.Call(requests=tuple(Request.from_json(r) for r in call)) for call in calls)
+        for model, calls in run.manifest["plan"].items()
+    }

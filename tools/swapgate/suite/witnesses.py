@@ -1,0 +1,73 @@
+"""The smallest rewording that broke the model: searched while the model is still loaded, and kept in the run.
+
+Searching selects, so these pictures never enter the figures of the stability gate; they are shown as evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from swapgate.cards import Card
+from swapgate.gates.evidence import ImageScore
+from swapgate.hosts.process import Host
+from swapgate.plan import round_call
+from swapgate.suite.generate import record
+from swapgate.suite.planning import restored, serialised, wording_book
+from swapgate.suite.scoring import Wanted
+
+if TYPE_CHECKING:
+    from swapgate.suite.session import Suite
+    from swapgate.wording import Rewording
+
+MOST = 2  # witnesses a model: each costs up to BUDGET images
+BUDGET = 4
+
+
+def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host]) -> None:
+    """For the worst breaking rewordings of each model, find the smallest part that still breaks, and record it."""
+    if "stability" not in suite.setup.options.gates:
+        return
+    for card in cards:
+        done = {event["pair"] for event in suite.run.events("witness") if event["model"] == card.id}
+        for original, broken in _broken(suite, card)[:MOST]:
+            if card.id in hosts and broken.pair not in done:
+                _shrink(suite, card, original, broken, hosts[card.id])
+
+
+def _broken(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
+    """(original, reworded) scores where the original was usable and the reworded one is not, worst fall first."""
+    suite.ensure_scored(card)
+    scores = suite.recorded[card.id].scores
+    originals = {score.original: score for score in scores if not score.edits}
+    pairs = [(originals[score.original], score) for score in scores if score.edits and score.original in originals]
+    broken = [(before, after) for before, after in pairs if before.usable and not after.usable]
+    return sorted(broken, key=lambda pair: (pair[1].normalised - pair[0].normalised, pair[1].pair))
+
+
+def _shrink(suite: Suite, card: Card, original: ImageScore, broken: ImageScore, host: Host) -> None:
+    from swapgate import wording
+
+    task = suite.task(card, broken.task)
+    book = wording_book(suite.setup.config)
+    whole = restored(book, task.prompts[broken.language], broken.language, broken.edits)
+    seen: dict[str, ImageScore] = {broken.edits: broken}
+
+    def breaks(rewording: Rewording) -> bool:
+        edits = serialised(rewording)
+        call = round_call(card, task, broken.language, broken.seed, prompt=rewording.text, edits=edits)
+        results = host.make(call)
+        record(suite.run, results)
+        image = suite.run.generations()[call.requests[broken.index].key].image
+        if image is None:
+            return False
+        seen[edits] = suite.score(card, [Wanted(request=call.requests[broken.index], image=image, task=task)])[0]
+        return not seen[edits].usable
+
+    found = wording.smallest(whole, breaks, BUDGET)
+    edits = serialised(found)
+    suite.run.append({
+        "event": "witness", "model": card.id, "pair": broken.pair, "original": original.pair, "edits": edits, "text": found.text,
+        "kinds": [str(kind) for kind in found.kinds], "before": original.image, "after": seen[edits].image,
+        "change": round(seen[edits].normalised - original.normalised, 6), "shrunk": edits != broken.edits,
+    })
