@@ -1,0 +1,160 @@
+"""What training draws from, computed once: scenes, their captions as token ids, and their pictures as latents.
+
+Captions are built by Python code and would otherwise hold up the accelerator, so they are made beforehand by many
+processes. The scenes of a bank follow from its seed alone, so pictures and captions, made apart, belong together.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from swapgate.errors import UserError
+from swapgate.standins import captions, render, scene
+
+CHUNK = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """How one caption of every scene is worded: shares are probabilities in 0..1."""
+
+    chinese: float
+    narrow: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Token ids [w, n, length] (int32, padded on the right) and their lengths [w, n] of w captions of n scenes."""
+
+    ids: Tensor
+    lengths: Tensor
+    blank: Tensor
+
+    def to(self, device: torch.device) -> Words:
+        """Return the same on `device`."""
+        return Words(ids=self.ids.to(device), lengths=self.lengths.to(device), blank=self.blank.to(device))
+
+    def save(self, path: Path) -> None:
+        """Write the words so that they appear at `path` only when complete."""
+        part = path.with_suffix(".part.npz")
+        np.savez(part, ids=self.ids.numpy(), lengths=self.lengths.numpy(), blank=self.blank.numpy())
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Words:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as data:
+            return cls(**{key: torch.from_numpy(data[key]) for key in ("ids", "lengths", "blank")})
+
+
+def training_codes(n: int, seed: int) -> Tensor:
+    """Codes [n, 7] of scenes that training may see, the first ones the same for every n of one seed's chunks."""
+    parts = [
+        scene.sample_codes(CHUNK, torch.Generator().manual_seed(seed + 1 + k), held_out=False)
+        for k in range(-(-n // CHUNK))
+    ]
+    return torch.cat(parts)[:n]
+
+
+def caption_texts(codes: Tensor, wordings: Sequence[Wording], seed: int, workers: int) -> list[list[str]]:
+    """One caption of every scene for every wording: a list of n texts for each of `wordings`.
+
+    `workers` processes share the work; with one, it is done here.
+    """
+    rows = codes.tolist()
+    chunks = [(rows[at : at + CHUNK], tuple(wordings), seed + at) for at in range(0, len(rows), CHUNK)]
+    if workers <= 1:
+        done = [_caption_chunk(*chunk) for chunk in chunks]
+    else:
+        # Forking after CUDA has started breaks the children; starting afresh costs seconds.
+        method = "spawn" if torch.cuda.is_initialized() else "fork"
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(method)) as pool:
+            done = list(pool.map(_caption_chunk, *zip(*chunks, strict=True)))
+    return [[text for part in done for text in part[w]] for w in range(len(wordings))]
+
+
+def _caption_chunk(rows: list[list[int]], wordings: Sequence[Wording], seed: int) -> list[list[str]]:
+    scenes = scene.decode(torch.tensor(rows))
+    random = Random(seed)
+    return [[_caption(one, wording, random) for one in scenes] for wording in wordings]
+
+
+def _caption(one: scene.Scene, wording: Wording, random: Random) -> str:
+    language: captions.Language = "zh" if random.random() < wording.chinese else "en"
+    return captions.caption(one, language, random, narrow=random.random() < wording.narrow)
+
+
+def token_words(texts: Sequence[Sequence[str]], encode: Callable[[list[str]], list[list[int]]], blank: str, pad: int) -> Words:
+    """Encode the texts of every wording; `blank` is the text that stands for no prompt."""
+    encoded = [encode(list(part)) for part in texts]
+    longest = max(len(ids) for part in encoded for ids in part)
+    length = -(-longest // 8) * 8
+    ids = np.full((len(encoded), len(encoded[0]), length), pad, dtype=np.int32)
+    lengths = np.zeros(ids.shape[:2], dtype=np.int32)
+    for w, part in enumerate(encoded):
+        for n, one in enumerate(part):
+            ids[w, n, : len(one)] = one
+            lengths[w, n] = len(one)
+    return Words(ids=torch.from_numpy(ids), lengths=torch.from_numpy(lengths), blank=torch.tensor(encode([blank])[0]))
+
+
+def wait_for(path: Path, seconds: float) -> Path:
+    """Return `path` once another process has written it.
+
+    Raises:
+        UserError: it is not there after `seconds`.
+    """
+    until = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() > until:
+            raise UserError(
+                where="stand-in training", key=path.name, rule=f"the file must appear within {seconds:.0f} s",
+                remedy="run the stage that writes it first; the stages of one model are named in training/run.py",
+            )  # fmt: skip
+        time.sleep(0.2)
+    return path
+
+
+def picture_bank(codes: Tensor, generator: torch.Generator) -> Tensor:
+    """Rendered pictures uint8 [n, 3, 128, 128] on the device of `codes`."""
+    parts = [(render.render(part, generator=generator) * 255).round().byte() for part in codes.split(render.CHUNK)]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def latent_bank(
+    codes: Tensor, encode: Callable[[Tensor], Tensor], generator: torch.Generator, *, until: Callable[[], bool]
+) -> Tensor:
+    """Latent means float16 [m, 16, 16, 16] of the first m scenes, m as many as are done when `until` turns true.
+
+    Args:
+        codes: scenes [n, 7] on the device that renders and encodes.
+        encode: images in -1..1 to posterior parameters [k, 32, 16, 16].
+        generator: chance of the pictures.
+        until: asked after each chunk; at least one chunk is always done.
+    """
+    parts: list[Tensor] = []
+    for part in codes.split(render.CHUNK):
+        images = render.render(part, generator=generator) * 2 - 1
+        parts.append(encode(images)[:, :16].half())
+        if until():
+            break
+    return torch.cat(parts)
+
+
+def pack(latents: Tensor) -> Tensor:
+    """Latents [n, c, h, w] as tokens [n, h/2 · w/2, 4c], in the order of the pipelines' own packing."""
+    n, c, h, w = latents.shape
+    tiles = latents.view(n, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return tiles.reshape(n, h // 2 * (w // 2), 4 * c)
