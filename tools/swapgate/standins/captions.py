@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """Captions of scenes in English and Chinese, in one canonical or in many wordings, and single-attribute edits.
 
 A caption names object, colour and background always, and the other attributes unless they have their default value
@@ -25,7 +26,12 @@ _CANONICAL = dict.fromkeys(_WORDED, 0)
 
 
 def caption(
-    scene: Scene, language: Language, rng: Random | None = None, *, suffix: bool | None = None, narrow: bool = False
+    scene: Scene,
+    language: Language,
+    rng: Random | None = None,
+    *,
+    suffix: bool | None = None,
+    narrow: bool = False,
 ) -> str:
     """A caption of the scene.
 
@@ -72,7 +78,9 @@ def alternatives(scene: Scene, attribute: str) -> list[Scene]:
         other
         for other in others
         if fits(
-            VALUES["position"].index(other.position), VALUES["size"].index(other.size), VALUES["count"].index(other.count)
+            VALUES["position"].index(other.position),
+            VALUES["size"].index(other.size),
+            VALUES["count"].index(other.count),
         )
     ]
 
@@ -85,5 +93,7 @@ def counterfactual(scene: Scene, attribute: str, rng: Random) -> Scene:
     """
     options = alternatives(scene, attribute)
     if not options:
-        raise ValueError(f"no other {attribute} fits a scene of {scene.count} {scene.size} objects at {scene.position}")
+        raise ValueError(
+            f"no other {attribute} fits a scene of {scene.count} {scene.size} objects at {scene.position}"
+        )
     return rng.choice(options)

@@ -57,15 +57,35 @@ WORDS: dict[str, dict[str | int, tuple[str, ...]]] = {
         "medium": ("medium-sized", "middle-sized"),
         "large": ("large", "big", "huge"),
     },
-    "count": {1: ("a", "one", "a single"), 2: ("two", "2", "a pair of"), 3: ("three", "3", "a group of three")},
+    "count": {
+        1: ("a", "one", "a single"),
+        2: ("two", "2", "a pair of"),
+        3: ("three", "3", "a group of three"),
+    },
     "finish": {
         "flat": ("flat illustration", "clean flat style", "plain digital drawing"),
         "grain": ("film grain", "grainy film look", "vintage film photo", "analogue film texture"),
-        "watercolour": ("watercolour painting", "watercolour style", "painted in watercolour", "style: watercolour"),
+        "watercolour": (
+            "watercolour painting",
+            "watercolour style",
+            "painted in watercolour",
+            "style: watercolour",
+        ),
     },
 }
 
-OPENINGS = ("", "", "", "", "A picture of ", "An image of ", "Please draw ", "Draw ", "Create an image of ", "Show ")
+OPENINGS = (
+    "",
+    "",
+    "",
+    "",
+    "A picture of ",
+    "An image of ",
+    "Please draw ",
+    "Draw ",
+    "Create an image of ",
+    "Show ",
+)
 ENDINGS = (".", ".", "", "")
 ORDERS = ("npbf", "nbpf", "nbpf", "bnpf", "fnbp", "pnbf", "npfb", "fbnp")
 """Clause orders: n the objects, b background, p position, f finish. Each clause keeps its own words in order."""
@@ -105,7 +125,9 @@ def pick(attribute: str, value: str | int, words: dict[str, int]) -> str:
     return choices[words[attribute] % len(choices)]
 
 
-def compose(scene: Scene, say: dict[str, bool], words: dict[str, int], rng: Random | None, narrow: bool) -> str:
+def compose(
+    scene: Scene, say: dict[str, bool], words: dict[str, int], rng: Random | None, narrow: bool
+) -> str:
     """A caption without suffix; rng None is the canonical wording."""
     clauses = {"n": objects(scene, say, words)}
     for key, attribute in (("b", "background"), ("p", "position"), ("f", "finish")):
@@ -141,5 +163,3 @@ def facet(scene: Scene, attribute: str) -> str:
     if attribute == "colour" and scene.object == "person":
         return f"the {noun} {verb} dressed in {word}"
     return f"the {noun} {verb} {word}"
-
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from swapgate.standins.shapes import box, circle, ellipse, union
 def _mix(u: Tensor, *stops: tuple[float, tuple[float, float, float]]) -> Tensor:
     """Colour ramp over u [n, h, w]: (place, rgb) stops in ascending order."""
     rgb = u.new_tensor(stops[0][1]).view(1, 3, 1, 1).expand(len(u), 3, *u.shape[1:])
-    for (a, _), (b, colour) in zip(stops, stops[1:], strict=False):
+    for (a, _), (b, colour) in pairwise(stops):
         t = ((u - a) / (b - a)).clamp(0, 1)
         t = t * t * (3 - 2 * t)
         rgb = torch.lerp(rgb, u.new_tensor(colour).view(1, 3, 1, 1).expand_as(rgb), t.unsqueeze(1))
@@ -36,7 +37,9 @@ def _edge(distance: Tensor, width: float) -> Tensor:
 
 def studio(u: Tensor, v: Tensor, px: float) -> Tensor:
     """A paper backdrop, lit from above, that curves into the floor."""
-    wall = _mix(torch.sqrt((u - 0.45) ** 2 + (v - 0.35) ** 2), (0.0, (0.80, 0.80, 0.79)), (0.75, (0.50, 0.54, 0.59)))
+    wall = _mix(
+        torch.sqrt((u - 0.45) ** 2 + (v - 0.35) ** 2), (0.0, (0.80, 0.80, 0.79)), (0.75, (0.50, 0.54, 0.59))
+    )
     floor = _mix((u - 0.5).abs(), (0.0, (0.71, 0.70, 0.68)), (0.6, (0.53, 0.54, 0.57)))
     return torch.lerp(wall, floor, ((v - 0.62) / 0.16).clamp(0, 1).unsqueeze(1))
 
@@ -163,12 +166,16 @@ def _tone(like: Tensor, colour: tuple[float, float, float]) -> Tensor:
     return like.new_tensor(colour).view(1, 3, 1, 1)
 
 
+def film_tone(rgb: Tensor) -> Tensor:
+    """What film does but for its grain: lifted blacks, warm faded highlights and a vignette."""
+    return (rgb * _tone(rgb, WARM) + _tone(rgb, LIFT)) * vignette(rgb.shape[-1], rgb)
+
+
 def film(rgb: Tensor, grain: Tensor) -> Tensor:
-    """Film grain: lifted blacks, warm faded highlights, a vignette and monochrome noise."""
+    """Film of rgb [n, 3, s, s]: `film_tone` under monochrome noise from grain [n, 1, g, g]."""
     size = rgb.shape[-1]
-    faded = (rgb * _tone(rgb, WARM) + _tone(rgb, LIFT)) * vignette(size, rgb)
     noise = 0.75 * blur(smooth(grain, size), 0.6) + 0.25 * smooth(grain, size)
-    return faded + 0.032 * noise
+    return film_tone(rgb) + 0.032 * noise
 
 
 def unfilm(image: Tensor) -> Tensor:

@@ -96,7 +96,8 @@ def place(codes: Tensor, jitter: Tensor | None = None) -> Place:
     )
 
 
-def _grid(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def grid(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """x and y [1, size, size] of the pixel centres, in pixels of a 128 picture."""
     c = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (SIZE / size)
     return c.view(1, 1, -1).expand(1, size, size), c.view(1, -1, 1).expand(1, size, size)
 
@@ -112,7 +113,9 @@ def _local(x: Tensor, y: Tensor, at: Place) -> tuple[Tensor, Tensor]:
     return c * dx + s * dy, c * dy - s * dx
 
 
-def paint_objects(objects: Tensor, base: Tensor, at: Place, x: Tensor, y: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def paint_objects(
+    objects: Tensor, base: Tensor, at: Place, x: Tensor, y: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
     """Paint the objects alone.
 
     Args:
@@ -125,7 +128,7 @@ def paint_objects(objects: Tensor, base: Tensor, at: Place, x: Tensor, y: Tensor
     """
     rgb = x.new_zeros(len(objects), 3, size, size)
     alpha = x.new_zeros(len(objects), 1, size, size)
-    for code in objects.unique().tolist():
+    for code in torch.unique(objects).tolist():
         rows = (objects == code).nonzero().squeeze(1)
         some = Place(**{k: getattr(at, k)[rows] for k in ("x", "y", "radius", "count", "tilt")})
         lx, ly = _local(x[rows] if len(x) > 1 else x, y[rows] if len(y) > 1 else y, some)
@@ -138,7 +141,7 @@ def paint_objects(objects: Tensor, base: Tensor, at: Place, x: Tensor, y: Tensor
 
 def paint_background(codes: Tensor, size: int) -> Tensor:
     """Backgrounds alone [n, 3, size, size] for background codes [n]."""
-    x, y = _grid(size, codes.device)
+    x, y = grid(size, codes.device)
     every = torch.cat([paint(x / SIZE, y / SIZE, 1 / size) for paint in BACKDROPS])
     return every.clamp(0, 1)[codes]
 
@@ -153,9 +156,9 @@ def shadow(alpha: Tensor) -> Tensor:
 
 
 def _render_chunk(codes: Tensor, chance: Chance, size: int) -> Tensor:
-    n, device = len(codes), codes.device
+    device = codes.device
     jitter = chance.jitter
-    x, y = _grid(size, device)
+    x, y = grid(size, device)
     wet = (codes[:, 6] == 2).view(-1, 1, 1)
     wobble = smooth(chance.texture.wash, size) * 0.75
     wobble = wobble + smooth(chance.texture.paper[:, :, ::4, ::4], size) * 0.5
@@ -166,13 +169,17 @@ def _render_chunk(codes: Tensor, chance: Chance, size: int) -> Tensor:
     ground = paint_background(codes[:, 2], size) * (1 + 0.03 * jitter[:, 7]).view(-1, 1, 1, 1)
     ground = ground * (1 - shadow(alpha))
     image = torch.lerp(ground, rgb, alpha)
-    for code, finish in ((1, "film"), (2, "wet")):
-        rows = (codes[:, 6] == code).nonzero().squeeze(1)
-        if len(rows):
-            some = Texture(**{k: getattr(chance.texture, k)[rows] for k in ("wash", "paper", "grain")})
-            done = film(image[rows], some.grain) if finish == "film" else watercolour(image[rows], alpha[rows], some)
-            image[rows] = done
-    return image.clamp(0, 1)
+    return _finish(image, alpha, codes[:, 6], chance.texture).clamp(0, 1)
+
+
+def _finish(image: Tensor, alpha: Tensor, finish: Tensor, texture: Texture) -> Tensor:
+    filmed, wet = ((finish == code).nonzero().squeeze(1) for code in (1, 2))
+    if len(filmed):
+        image[filmed] = film(image[filmed], texture.grain[filmed])
+    if len(wet):
+        some = Texture(wash=texture.wash[wet], paper=texture.paper[wet], grain=texture.grain[wet])
+        image[wet] = watercolour(image[wet], alpha[wet], some)
+    return image
 
 
 @torch.no_grad()
@@ -189,7 +196,9 @@ def render(codes: Tensor, *, generator: torch.Generator | None = None, size: int
         float32 [n, 3, size, size] in 0..1 on the device of codes.
     """
     parts = [
-        _render_chunk(part, _chance(len(part), generator, codes.device), size) for part in codes.split(CHUNK) if len(part)
+        _render_chunk(part, _chance(len(part), generator, codes.device), size)
+        for part in torch.split(codes, CHUNK)
+        if len(part)
     ]
     return torch.cat(parts) if parts else torch.zeros(0, 3, size, size, device=codes.device)
 

@@ -106,8 +106,7 @@ def encode(scenes: Sequence[Scene]) -> Tensor:
 def decode(codes: Tensor) -> list[Scene]:
     """The scenes of codes [n, 7], from any device."""
     return [
-        Scene(**{a: VALUES[a][i] for a, i in zip(ATTRIBUTES, row, strict=True)})  # type: ignore[arg-type]
-        for row in codes.tolist()
+        Scene(**{a: VALUES[a][i] for a, i in zip(ATTRIBUTES, row, strict=True)}) for row in codes.tolist()
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ def segment(x: Tensor, y: Tensor, a: tuple[float, float], b: tuple[float, float]
 def path(x: Tensor, y: Tensor, points: Sequence[tuple[float, float]], r: float) -> Tensor:
     """A stroke through the points."""
     distance = segment(x, y, points[0], points[1], r)
-    for a, b in zip(points[1:], points[2:], strict=False):
+    for a, b in pairwise(points[1:]):
         distance = torch.minimum(distance, segment(x, y, a, b, r))
     return distance
 
@@ -99,7 +100,8 @@ def melt(a: Tensor, b: Tensor, k: float) -> Tensor:
 class Palette:
     """The colours an object is painted with, each [n, 3, 1, 1] and affine in the object's own colour.
 
-    Affine means: value = a + b · base per channel, with a and b the same for every base. The oracle relies on it.
+    Affine means: value = a + b times base per channel, with a and b the same for every base.
+    The oracle relies on it.
     """
 
     base: Tensor
@@ -157,7 +159,10 @@ class Brush:
         self.rgb = torch.lerp(self.rgb, colour.expand_as(self.rgb), a.unsqueeze(1))
 
     def body(self, distance: Tensor, low: float = -1.0, high: float = 1.0, rim: float = 0.05) -> None:
-        """Paint a shape in the object's own colour: a deep outline, lit from the upper left between low and high."""
+        """Paint a shape in the object's own colour: a deep outline, lit from the upper left.
+
+        Light runs from dark at `low` to light at `high` along 0.8 y - 0.6 x; `rim` is the outline's width.
+        """
         p = self.palette
         light = ((self.y * 0.8 - self.x * 0.6 - low) / (high - low)).clamp(0, 1).unsqueeze(1)
         shaded = torch.where(light < 0.5, torch.lerp(p.dark, p.base, 2 * light.clamp(max=0.5)),
