@@ -40,7 +40,8 @@ class Finding:
     """One claim inside a verdict (a ceiling, a ratio, a rate), judged on its own.
 
     effect, low, high (a confidence interval at `confidence`) and limit are in `unit`; None where the claim has none.
-    `decides` is False for a claim that is reported beside the verdict and never colours it.
+    `decides` is False for a claim that is reported beside the verdict and never colours it. p is the one-sided
+    probability of a harm at least as large without any real one, where the claim was tested.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Finding:
     baseline: float | None = None
     candidate: float | None = None
     decides: bool = True
+    p: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

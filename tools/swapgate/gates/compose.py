@@ -1,0 +1,151 @@
+"""What all gates share: what stops a comparison, how findings become one verdict, and which command comes next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from swapgate.gates.evidence import Evidence
+from swapgate.gates.verdict import POOLED, RED, Finding, Status, Verdict, worst
+
+RUN = "{run}"  # the caller puts the run folder's path in its place
+ABSOLUTE = frozenset({"total ceiling", "first step ceiling", "memory ceiling", "growth", "jitter", "floor", "forwards"})
+_SHOWN = 3  # findings of one status that a reason quotes before it only counts them
+
+
+def missing(gate: str, evidence: Evidence) -> Verdict | None:
+    """The ERROR verdict of a cell that lacks images; None when all are there."""
+    gone = evidence.candidate.missing
+    if not gone:
+        return None
+    first = gone[0]
+    reason = f"{plural(len(gone), 'request')} of this cell gave no image; the first is {first.pair}: {first.reason}"
+    finding = claim("images", Status.ERROR, reason, n=len(gone), unit="requests", effect=float(len(gone)), limit=0.0)
+    return verdict(gate, evidence, [finding])
+
+
+def gap(evidence: Evidence, *, cost: bool) -> Finding | None:
+    """What stands in the place of a comparison that cannot be made (NEW or INCOMPARABLE); None when it can.
+
+    A missing cost baseline does not decide a cost cell that has ceilings: `by_ceilings` sees to that.
+    """
+    if cost and evidence.no_cost:
+        return claim("comparison", Status.NEW, f"no comparison was possible: {evidence.no_cost}")
+    if evidence.baseline is None:
+        return claim("comparison", Status.NEW, f"no accepted baseline for {evidence.model}/{evidence.task}")
+    if evidence.incomparable:
+        return claim("comparison", Status.INCOMPARABLE, f"the baseline cannot be used: {evidence.incomparable}")
+    if cost and (evidence.baseline.cost is None or not evidence.baseline.cost.calls):
+        return claim("comparison", Status.NEW, f"no comparison was possible: {evidence.against} holds no cost samples")
+    return None
+
+
+def by_ceilings(evidence: Evidence, compared: Finding, absolute: Sequence[Finding]) -> list[Finding]:
+    """The findings of a cost cell without a comparison: a missing cost baseline leaves the decision to ceilings, if any."""
+    capped = any(one.name.endswith("ceiling") for one in absolute)
+    cost_only = compared.status is Status.NEW and (bool(evidence.no_cost) or evidence.baseline is not None)
+    return [*absolute, replace(compared, decides=not (cost_only and capped))]
+
+
+def claim(
+    name: str, status: Status, reason: str, *, effect: float | None = None, low: float | None = None, high: float | None = None,
+    limit: float | None = None, unit: str = "", n: int = 0, confidence: float | None = None, baseline: float | None = None,
+    candidate: float | None = None, decides: bool = True, p: float | None = None,
+) -> Finding:
+    """A finding; figures that are not finite are left out, because JSON has no word for them."""
+    figures = {"effect": effect, "low": low, "high": high, "limit": limit, "baseline": baseline, "candidate": candidate, "p": p}
+    finite = {key: value if value is not None and math.isfinite(value) else None for key, value in figures.items()}
+    return Finding(name=name, status=status, reason=reason, unit=unit, n=n, confidence=confidence, decides=decides, **finite)
+
+
+def verdict(gate: str, evidence: Evidence, findings: Sequence[Finding], *, note: str = "") -> Verdict:
+    """One verdict from findings: red wins; then what could not be compared; then the worst of the rest.
+
+    Among findings of that status the first leads, so gates list the claim that matters most first.
+    """
+    deciding = [one for one in findings if one.decides]
+    if not deciding:
+        deciding = [claim("evidence", Status.INCONCLUSIVE, "nothing was measured that this gate could judge")]
+    status = _status([one.status for one in deciding])
+    leading = [one for one in deciding if one.status is status]
+    aside = [one.reason for one in findings if one.name == "comparison" and not one.decides]
+    return Verdict(
+        gate=gate, model=evidence.model, task=evidence.task, status=status, against=evidence.against,
+        reason="; ".join([_reason(status, leading), *aside, *([note] if note else [])]),
+        next=_next(gate, evidence, status, leading[0], bool(aside)), finding=leading[0], findings=tuple(findings) or tuple(deciding),
+    )
+
+
+def _status(statuses: list[Status]) -> Status:
+    if RED.intersection(statuses):
+        return worst(statuses)
+    # An undecided floor must not hide that there was nothing to compare with: accepting a baseline comes first.
+    return next((one for one in (Status.NEW, Status.INCOMPARABLE) if one in statuses), None) or worst(statuses)
+
+
+def _reason(status: Status, leading: list[Finding]) -> str:
+    if status is Status.PASS:
+        return leading[0].reason
+    more = len(leading) - _SHOWN
+    return "; ".join([*(one.reason for one in leading[:_SHOWN]), *([f"and {more} more"] if more > 0 else [])])
+
+
+def _next(gate: str, evidence: Evidence, status: Status, finding: Finding, uncompared: bool) -> str:
+    """Accepting is offered for what a comparison found; a broken absolute limit has to be mended and run again."""
+    accept = f"swapgate baselines accept --run={RUN} {gate}/{evidence.model}/{evidence.task}"
+    task = "" if evidence.task == POOLED else f" --task={evidence.task}"
+    again = f"pytest tests/gates/test_{gate}.py --model={evidence.model}{task}"
+    other = "" if evidence.against == "baseline" else f" --against={evidence.against}"
+    if status is Status.PASS:
+        return accept if uncompared else ""
+    if status is Status.ERROR or finding.name in ABSOLUTE:
+        return again + other
+    if status is Status.INCONCLUSIVE:
+        return f"{again}{other} --null=3" if gate == "drift" else again + other
+    if other:
+        return f"pytest tests/gates --replay={RUN}{other}"
+    if status is Status.REGRESSION:
+        return f'swapgate baselines accept --run={RUN} --reason="why it may get worse" {gate}/{evidence.model}/{evidence.task}'
+    return accept
+
+
+def cluster(task: str, language: str) -> str:
+    """The prompt a picture was asked with: one task in one language."""
+    return f"{task}/{language}"
+
+
+def cluster_labels(prompts: Sequence[str], originals: Sequence[str]) -> list[str]:
+    """What is flipped as a whole: prompts where there are six or more, else the single requests.
+
+    A cell with fewer prompts can only claim something of these very prompts over their seeds, and then requests
+    are the independent units; six clusters are the fewest whose sign patterns resolve 5 % (1/64).
+    """
+    return list(prompts if len(set(prompts)) >= 6 else originals)
+
+
+def percent(share: float) -> str:
+    """A signed share as whole percent, with a decimal where it would otherwise read as nothing: +33 %, -0.4 %."""
+    if not math.isfinite(share):
+        return "unbounded"
+    return f"{share * 100:+.0f} %" if abs(share) >= 0.0995 else f"{share * 100:+.1f} %"
+
+
+def points(share: float) -> str:
+    """A signed share as percentage points: -10.0 points."""
+    return f"{share * 100:+.1f} points" if math.isfinite(share) else "unbounded"
+
+
+def seconds(value: float) -> str:
+    """A time as people say it: 412 ms, 3.81 s."""
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.2f} s"
+
+
+def mib(value: float) -> str:
+    """Memory as people say it: 412 MiB, 17.9 GiB."""
+    return f"{value:.0f} MiB" if abs(value) < 4096 else f"{value / 1024:.1f} GiB"
+
+
+def plural(n: int, noun: str) -> str:
+    """"1 image", "3 images"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

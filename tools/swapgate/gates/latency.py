@@ -1,0 +1,187 @@
+"""The latency gate: is an image, or the wait for its first step, slower than the ceiling or than the baseline?
+
+Times are medians over calls, compared as ratios with bootstrap bounds; the first call and loading are reported only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, isfinite
+from statistics import median
+
+from swapgate.gates.compose import by_ceilings, claim, gap, missing, percent, plural, seconds, verdict
+from swapgate.gates.evidence import Cost, Evidence
+from swapgate.gates.policy import Policy
+from swapgate.gates.resampling import Estimate, difference_of_medians, median_bounds, ratio_of_medians
+from swapgate.gates.verdict import Finding, Status, Verdict
+
+STAGES = ("text", "denoise", "decode")
+
+
+def judge(evidence: Evidence, policy: Policy) -> Verdict:
+    """The verdict of one cell on time. REGRESSION when a ceiling or the floor over the baseline is clearly exceeded."""
+    stopped = missing("latency", evidence)
+    cost = evidence.candidate.cost
+    if stopped or cost is None or not cost.calls:
+        return stopped or verdict("latency", evidence, [])
+    ceilings = _ceilings(evidence, cost, policy)
+    reported = _reported(cost, evidence.baseline.cost if evidence.baseline else None)
+    compared = gap(evidence, cost=True) or _other_work(evidence)
+    if compared:
+        findings = by_ceilings(evidence, compared, ceilings)
+    else:
+        findings = [*_compared(evidence, cost, policy), *ceilings]
+    return verdict("latency", evidence, [*findings, *reported], note=_throttling(evidence))
+
+
+def _ceilings(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
+    limits = (("total", cost.seconds, evidence.limits.seconds_per_image),
+              ("first step", cost.first_step, evidence.limits.first_step_seconds))
+    return [_ceiling(name, values, limit, policy) for name, values, limit in limits if limit is not None and values]
+
+
+def _ceiling(name: str, values: Sequence[float], limit: float, policy: Policy) -> Finding:
+    """A median under a ceiling: shown above, shown below, or undecided."""
+    found = median_bounds(values, alpha=policy.latency_alpha, draws=policy.draws, seed=policy.seed)
+    status = Status.REGRESSION if found.low > limit else Status.PASS if found.high <= limit else Status.INCONCLUSIVE
+    reason = f"{name} {seconds(found.effect)} [{seconds(found.low)}, {seconds(found.high)}], ceiling {seconds(limit)}"
+    if len(values) < policy.minimum_calls:
+        status, reason = Status.INCONCLUSIVE, f"{reason}; {_too_few(len(values), policy)}"
+    return claim(
+        f"{name} ceiling", status, reason, effect=found.effect, low=found.low, high=found.high, limit=limit, unit="s",
+        n=len(values), confidence=1 - policy.latency_alpha, candidate=found.effect,
+    )
+
+
+def _other_work(evidence: Evidence) -> Finding | None:
+    """Times of calls that did not run their recipe are times of other work, and neither better nor worse."""
+    for arm in (evidence.candidate, evidence.baseline):
+        wrong = [pair for pair in arm.forwards if pair[0] != pair[1]] if arm else []
+        if arm and wrong:
+            reason = f"{arm.model} ran {wrong[0][1]} forwards a call where its card expects {wrong[0][0]}, so its times are of other work"
+            return claim("comparison", Status.INCOMPARABLE, reason)
+    return None
+
+
+def _compared(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
+    baseline = evidence.baseline
+    if baseline is None or baseline.cost is None:
+        return []
+    other = baseline.cost
+    findings = [_ratio("total", cost.seconds, other.seconds, evidence, policy)]
+    if cost.first_step and other.first_step:
+        findings.append(_ratio("first step", cost.first_step, other.first_step, evidence, policy, pad=policy.latency_pad_seconds))
+    return findings + _stages(evidence, policy)
+
+
+def _ratio(
+    name: str, ours: Sequence[float], theirs: Sequence[float], evidence: Evidence, policy: Policy, pad: float = 0.0,
+) -> Finding:
+    """The ratio of medians against 1 ± floor; an added time up to `pad` seconds passes, whatever its ratio."""
+    fewest = min(len(ours), len(theirs))
+    if fewest < policy.minimum_calls or min(*ours, *theirs) <= 0:
+        reason = _too_few(fewest, policy) if fewest < policy.minimum_calls else "a recorded time is not positive"
+        return claim(name, Status.INCONCLUSIVE, f"{name}: {reason}", n=fewest, unit="%")
+    found, added = _estimates(ours, theirs, evidence, policy)
+    status = _status(found, added, policy.latency_floor, pad)
+    reason = _ratio_reason(name, ours, theirs, found, policy.latency_floor)
+    if status is Status.INCONCLUSIVE:
+        reason += f"; {_would_decide(found, policy.latency_floor, fewest)}"
+    if status in (Status.REGRESSION, Status.INCONCLUSIVE) and not evidence.interleaved:
+        reason += "; the arms were not measured in turn"
+    return _ratio_claim(name, status, reason, found, ours, theirs, policy)
+
+
+def _status(found: Estimate, added: Estimate, floor: float, pad: float) -> Status:
+    if found.low > 1 + floor and added.low > pad:
+        return Status.REGRESSION
+    if found.high < 1 - floor and added.high < -pad:
+        return Status.IMPROVED
+    return Status.PASS if found.high < 1 + floor or added.high <= pad else Status.INCONCLUSIVE
+
+
+def _stages(evidence: Evidence, policy: Policy) -> list[Finding]:
+    """Stages of the same pipeline decide; of different ones they are reported, since their borders lie elsewhere."""
+    ours, theirs = evidence.candidate.cost, evidence.baseline.cost if evidence.baseline else None
+    if ours is None or theirs is None:
+        return []
+    pairs = [(name, _measured(getattr(ours, name)), _measured(getattr(theirs, name))) for name in STAGES]
+    total = _median(theirs.seconds) * _median(theirs.images)
+    measured = [(name, a, b) for name, a, b in pairs if min(len(a), len(b)) >= policy.minimum_calls]
+    return [_stage(name, a, b, total, evidence, policy) for name, a, b in measured]
+
+
+def _stage(name: str, ours: Sequence[float], theirs: Sequence[float], total: float, evidence: Evidence, policy: Policy) -> Finding:
+    """A stage's ratio, which counts only once the time it adds is also the floor's share of a whole call."""
+    found, added = _estimates(ours, theirs, evidence, policy)
+    status = _status(found, added, policy.latency_floor, policy.latency_floor * total)
+    same = evidence.baseline is not None and evidence.candidate.pipeline == evidence.baseline.pipeline
+    reason = f"{_ratio_reason(name, ours, theirs, found, policy.latency_floor)}; it adds {percent(added.effect / total)} of a whole call"
+    if not same:
+        reason += "; other pipeline, so reported only"
+    return _ratio_claim(name, status, reason, found, ours, theirs, policy, decides=same)
+
+
+def _ratio_claim(
+    name: str, status: Status, reason: str, found: Estimate, ours: Sequence[float], theirs: Sequence[float], policy: Policy,
+    decides: bool = True,
+) -> Finding:
+    return claim(
+        name, status, reason, effect=100 * (found.effect - 1), low=100 * (found.low - 1), high=100 * (found.high - 1),
+        limit=100 * policy.latency_floor, unit="%", n=min(len(ours), len(theirs)), confidence=1 - policy.latency_alpha,
+        baseline=_median(theirs), candidate=_median(ours), decides=decides, p=found.p,
+    )
+
+
+def _ratio_reason(name: str, ours: Sequence[float], theirs: Sequence[float], found: Estimate, floor: float) -> str:
+    return (f"{name} {seconds(_median(ours))} vs {seconds(_median(theirs))}: {percent(found.effect - 1)} "
+            f"[{percent(found.low - 1)}, {percent(found.high - 1)}], limit {percent(floor)}")
+
+
+def _would_decide(found: Estimate, floor: float, n: int) -> str:
+    """Bounds narrow with the root of n, which gives the calls after which the nearer side of the limit is shown."""
+    distance = 1 + floor - found.effect
+    width = found.high - found.effect if distance > 0 else found.effect - found.low
+    factor = (width / distance) ** 2 if distance else float("inf")
+    if factor > 16:
+        return f"it lies so near the limit that even {16 * n} calls an arm would not decide"
+    return f"about {max(1, ceil(n * factor) - n)} more calls an arm would decide"
+
+
+def _reported(cost: Cost, baseline: Cost | None) -> list[Finding]:
+    """One figure each, with nothing to tell its spread: shown, never judged."""
+    rows = [("first call", cost.first_call_seconds, baseline.first_call_seconds if baseline else None),
+            ("load", cost.load_seconds, baseline.load_seconds if baseline else None)]
+    return [_single(name, ours, theirs) for name, ours, theirs in rows if ours is not None]
+
+
+def _single(name: str, ours: float, theirs: float | None) -> Finding:
+    against = f" vs {seconds(theirs)}" if theirs else ""
+    change = 100 * (ours / theirs - 1) if theirs else None
+    return claim(name, Status.INCONCLUSIVE, f"{name} {seconds(ours)}{against}; a single figure, reported only", effect=change,
+                 unit="%", n=1, baseline=theirs, candidate=ours, decides=False)
+
+
+def _throttling(evidence: Evidence) -> str:
+    arms = [("candidate", evidence.candidate), (evidence.against, evidence.baseline)]
+    said = [f"{who} ({', '.join(arm.cost.throttled)})" for who, arm in arms if arm and arm.cost and arm.cost.throttled]
+    return f"the device throttled during samples of: {', '.join(said)}" if said else ""
+
+
+def _too_few(n: int, policy: Policy) -> str:
+    return f"only {plural(n, 'call')} after the first, {policy.minimum_calls} are needed"
+
+
+def _measured(values: Sequence[float]) -> list[float]:
+    return [value for value in values if isfinite(value) and value > 0]
+
+
+def _estimates(ours: Sequence[float], theirs: Sequence[float], evidence: Evidence, policy: Policy) -> tuple[Estimate, Estimate]:
+    """The ratio and the difference (seconds) of the medians, from the same draws."""
+    alpha, draws, seed, turns = policy.latency_alpha, policy.draws, policy.seed, evidence.interleaved
+    ratio = ratio_of_medians(ours, theirs, alpha=alpha, draws=draws, seed=seed, interleaved=turns)
+    return ratio, difference_of_medians(ours, theirs, alpha=alpha, draws=draws, seed=seed, interleaved=turns)
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(median(values))

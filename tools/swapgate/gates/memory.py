@@ -1,0 +1,96 @@
+"""The memory gate: does the model need more memory than its ceiling or its baseline, jump, or grow with every image?
+
+All figures in MiB: allocated bytes on a device, the engine process's resident memory on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from swapgate.gates.compose import by_ceilings, claim, gap, mib, missing, percent, plural, verdict
+from swapgate.gates.evidence import Cost, Evidence
+from swapgate.gates.policy import Policy
+from swapgate.gates.resampling import theil_sen
+from swapgate.gates.verdict import POOLED, Finding, Status, Verdict
+
+
+def judge(evidence: Evidence, policy: Policy) -> Verdict:
+    """The verdict of one cell on memory: peak against ceiling and baseline, jitter over the rounds, growth per image."""
+    stopped = missing("memory", evidence)
+    cost = evidence.candidate.cost
+    if stopped or cost is None or not cost.calls:
+        return stopped or verdict("memory", evidence, [])
+    absolute = [*_ceiling(evidence, cost), _growth(evidence, cost, policy), _jitter(evidence, cost, policy)]
+    compared = gap(evidence, cost=True)
+    findings = by_ceilings(evidence, compared, absolute) if compared else [_peak(evidence, cost, policy), *absolute]
+    return verdict("memory", evidence, findings)
+
+
+def _ceiling(evidence: Evidence, cost: Cost) -> list[Finding]:
+    limit, peak = evidence.limits.memory_mib, max(cost.peak_mib)
+    if limit is None:
+        return []
+    status = Status.REGRESSION if peak > limit else Status.PASS
+    reason = f"peak {mib(peak)} over {plural(cost.calls, 'call')}, ceiling {mib(limit)}"
+    return [claim("memory ceiling", status, reason, effect=peak, limit=limit, unit="MiB", n=cost.calls, candidate=peak)]
+
+
+def _peak(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
+    """The highest peak against the baseline's. Allocation repeats itself, so the floor alone carries the doubt."""
+    other = evidence.baseline.cost if evidence.baseline else None
+    assert other is not None  # `gap` has seen to it
+    ours, theirs, n = max(cost.peak_mib), max(other.peak_mib), min(cost.calls, other.calls)
+    limit = max(policy.memory_floor * theirs, policy.memory_floor_mib)
+    added = ours - theirs
+    status = Status.REGRESSION if added > limit else Status.IMPROVED if added < -limit else Status.PASS
+    share = percent(added / theirs) if theirs else "from nothing"
+    reason = f"peak {mib(ours)} vs {mib(theirs)}: {added:+.0f} MiB ({share}), limit +{limit:.0f} MiB"
+    if n < policy.minimum_calls and status is not Status.REGRESSION:
+        status, reason = Status.INCONCLUSIVE, f"{reason}; only {plural(n, 'call')} after the first, {policy.minimum_calls} are needed"
+    return claim("peak", status, reason, effect=added, limit=limit, unit="MiB", n=n, baseline=theirs, candidate=ours)
+
+
+def _jitter(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
+    """The range of the peaks once warm. Pooled tasks differ in what they need, so there it is only reported."""
+    warm = cost.peak_mib[_warm(cost, policy):]
+    spread, middle = max(warm) - min(warm), sorted(warm)[len(warm) // 2]
+    limit = max(policy.jitter_floor * middle, policy.jitter_floor_mib)
+    pooled, few = evidence.task == POOLED, len(warm) < policy.minimum_calls
+    status = Status.REGRESSION if spread > limit else Status.INCONCLUSIVE if few else Status.PASS
+    reason = f"peaks range over {spread:.0f} MiB in {plural(len(warm), 'call')}, limit {limit:.0f} MiB"
+    if pooled:
+        reason += "; tasks differ, so reported only"
+    elif few:
+        reason += f"; {policy.minimum_calls} calls are needed"
+    return claim("jitter", status, reason, effect=spread, limit=limit, unit="MiB", n=len(warm), decides=not pooled)
+
+
+def _growth(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
+    """MiB that stay held with every image: Theil-Sen slope over images made, with Sen's bounds and a permutation p."""
+    given = evidence.limits.growth_mib
+    limit = policy.growth_limit(evidence.candidate.accelerator) if given is None else given
+    start = _warm(cost, policy)
+    made, held = cost.numbers[start:], cost.held_mib[start:]
+    if len(held) < policy.growth_calls or len(set(made)) < 2:
+        # A single task with few rounds is no place to look for a leak; the model's pooled cell is, and stays undecided.
+        reason = f"growth not judged: {plural(len(held), 'warm call')}, {policy.growth_calls} are needed"
+        return claim("growth", Status.INCONCLUSIVE, reason, limit=limit, unit="MiB/image", n=len(held), decides=evidence.task == POOLED)
+    found = theil_sen(made, held, alpha=policy.alpha, draws=policy.draws // 4, seed=policy.seed)
+    leaks = found.low > limit and found.p <= policy.alpha
+    status = Status.REGRESSION if leaks else Status.PASS if found.high <= limit else Status.INCONCLUSIVE
+    reason = (f"held memory grows by {found.slope:.2f} MiB an image [{found.low:.2f}, {found.high:.2f}] over "
+              f"{made[-1] - made[0]} images, limit {limit:g}")
+    if status is Status.INCONCLUSIVE:
+        reason += f"; {_further(made)} more images would narrow it"
+    return claim("growth", status, reason, effect=found.slope, low=found.low, high=found.high, limit=limit, unit="MiB/image",
+                 n=len(held), confidence=1 - policy.alpha, candidate=found.slope, p=found.p)
+
+
+def _warm(cost: Cost, policy: Policy) -> int:
+    """The first call that counts: caches fill before it, which is no leak."""
+    return int(policy.warmup_share * cost.calls)
+
+
+def _further(made: Sequence[int]) -> int:
+    """As many images again: a slope's error shrinks with the 3/2 power of its length."""
+    return max(1, made[-1] - made[0])

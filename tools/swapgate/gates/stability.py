@@ -1,0 +1,162 @@
+"""The stability gate: how much does the picture change when only the wording changes, and does it stay usable?
+
+Every reworded picture is scored against the original prompt and compared with the picture of the original wording,
+same seed, same arm. Two arms are compared over the same rewordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, percent, plural, verdict
+from swapgate.gates.evidence import Arm, Evidence, ImageScore
+from swapgate.gates.paired import judge_pairs
+from swapgate.gates.policy import Policy
+from swapgate.gates.resampling import SignFlip, sign_flip
+from swapgate.gates.statistics import clopper_pearson
+from swapgate.gates.usability import discordance
+from swapgate.gates.verdict import Finding, Status, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reworded:
+    """One picture of a reworded prompt beside that of the original wording.
+
+    change: of normalised alignment, as a share of the original's (or of the guard), in [-1, 1]; flipped: usable became
+    unusable; images: hashes of original and reworded picture, by which arms are recognised as equal.
+    """
+
+    pair: str
+    original: str
+    prompt: str
+    change: float
+    was_usable: bool
+    flipped: bool
+    images: tuple[str, str]
+
+
+Both = tuple[Reworded, Reworded]
+
+
+def judge(evidence: Evidence, policy: Policy) -> Verdict:
+    """The verdict of one cell on rewordings: size of the changes and flips, against the same rewordings of the baseline."""
+    stopped = missing("stability", evidence)
+    if stopped:
+        return stopped
+    ours = reworded(evidence.candidate, policy.stability_guard)
+    if not ours:
+        return verdict("stability", evidence, [_nothing(evidence.candidate)])
+    compared = gap(evidence, cost=False)
+    findings = [compared] if compared else _compared(evidence, ours, policy)
+    return verdict("stability", evidence, [*findings, *_reported(ours, policy)])
+
+
+def reworded(arm: Arm, guard: float) -> dict[str, Reworded]:
+    """Every reworded picture of an arm whose original wording has a picture too, by pair."""
+    originals = {score.pair: score for score in arm.scores if not score.edits}
+    found = [(originals.get(score.original), score) for score in arm.scores if score.edits]
+    return {score.pair: _beside(original, score, guard) for original, score in found if original}
+
+
+def _beside(original: ImageScore, score: ImageScore, guard: float) -> Reworded:
+    """A share of next to nothing would be huge, hence the guard; and one ruined picture must not outweigh a prompt, hence the cap."""
+    change = (score.normalised - original.normalised) / max(original.normalised, guard)
+    return Reworded(
+        pair=score.pair, original=score.original, prompt=cluster(score.task, score.language), change=max(-1.0, min(1.0, change)),
+        was_usable=original.usable, flipped=original.usable and not score.usable, images=(original.image, score.image),
+    )
+
+
+def _nothing(arm: Arm) -> Finding:
+    asked = sum(1 for score in arm.scores if score.edits)
+    reason = f"none of {plural(asked, 'rewording')} has a picture of its original wording" if asked else \
+        "no reworded prompt was asked: set `rewordings` and `reworded_seeds` in the task"
+    return claim("change", Status.INCONCLUSIVE, reason, n=asked)
+
+
+def _compared(evidence: Evidence, ours: dict[str, Reworded], policy: Policy) -> list[Finding]:
+    theirs = reworded(evidence.baseline, policy.stability_guard) if evidence.baseline else {}
+    both = [(theirs[pair], now) for pair, now in ours.items() if pair in theirs]
+    if not both:
+        return [claim("comparison", Status.NEW, f"{evidence.against} holds none of the {plural(len(ours), 'rewording')} of this cell")]
+    if all(old.images == now.images for old, now in both):
+        reason = f"{plural(len(both), 'reworded image')} and their originals equal to {evidence.against} by identity"
+        return [claim("change", Status.PASS, reason, effect=0.0, low=0.0, high=0.0, limit=100 * policy.stability_change,
+                      unit="points", n=len(both))]
+    change = _change(both, policy)
+    flips = _flips(evidence, both, policy)
+    # Flips that are not more frequent than before do not hold up what the changes have shown.
+    held_up = change.status in (Status.PASS, Status.IMPROVED) and flips.status is Status.INCONCLUSIVE and (flips.effect or 0.0) >= 0
+    return [change, replace(flips, decides=not held_up or flips.n == 0)]
+
+
+def _flipping(both: Sequence[Both], values: Sequence[float], policy: Policy) -> SignFlip:
+    labels = cluster_labels([now.prompt for _, now in both], [now.original for _, now in both])
+    return sign_flip(values, labels, alpha=policy.alpha, draws=policy.draws, seed=policy.seed)
+
+
+def _change(both: Sequence[Both], policy: Policy) -> Finding:
+    """Size of the change, ours less theirs, mean over the same rewordings; clusters are prompts."""
+    extra = [0.0 if old.images == now.images else abs(now.change) - abs(old.change) for old, now in both]
+    found, floor = _flipping(both, extra, policy), policy.stability_change
+    status = _status(found, floor, policy.alpha)
+    before, after = (median(abs(one.change) for one in arm) for arm in zip(*both, strict=True))
+    reason = (f"a rewording changes alignment by a median of ±{100 * after:.0f} % vs ±{100 * before:.0f} %: "
+              f"mean {100 * found.mean:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}], limit {100 * floor:+.0f} points, over {found.clusters} clusters")
+    if status is Status.INCONCLUSIVE:
+        reason += f"; {_would_decide(found, floor, len(both))}"
+    return claim("change", status, reason, effect=100 * found.mean, low=100 * found.low, high=100 * found.high, limit=100 * floor,
+                 unit="points", n=len(both), confidence=1 - policy.alpha, baseline=100 * before, candidate=100 * after, p=found.p_above)
+
+
+def _status(found: SignFlip, floor: float, alpha: float) -> Status:
+    if found.p_above <= alpha and found.mean > floor:
+        return Status.REGRESSION
+    if found.p_below <= alpha and found.mean < -floor:
+        return Status.IMPROVED
+    return Status.PASS if found.high < floor else Status.INCONCLUSIVE
+
+
+def _would_decide(found: SignFlip, floor: float, n: int) -> str:
+    if found.high == float("inf"):
+        return "five prompts or requests are the fewest that can decide"
+    distance = abs(floor - found.mean)
+    factor = ((found.high - found.mean) / distance) ** 2 if distance else 17.0
+    if factor > 16:
+        return f"it lies so near the limit that even {16 * n} rewordings would not decide"
+    return f"about {max(1, round(n * factor) - n)} more rewordings would decide"
+
+
+def _flips(evidence: Evidence, both: Sequence[Both], policy: Policy) -> Finding:
+    """Rewordings that cost a usable picture, among those whose original was usable in both arms."""
+    kept = [(old, now) for old, now in both if old.was_usable and now.was_usable]
+    if not kept:
+        return claim("flips", Status.INCONCLUSIVE, "no original picture is usable in both arms, so none could be lost", n=0)
+    n, before, after = len(kept), sum(old.flipped for old, _ in kept), sum(now.flipped for _, now in kept)
+    same = [old.images == now.images for old, now in kept]
+    flags = [(old.flipped, old.flipped if equal else now.flipped) for (old, now), equal in zip(kept, same, strict=True)]
+    found = _flipping(kept, [float(now) - float(old) for old, now in flags], policy)
+    return judge_pairs(
+        "flips", discordance((not old, not now) for old, now in flags), floor=policy.flip_limit(evidence.task), policy=policy,
+        said=f"{after} of {plural(n, 'rewording')} cost a usable image vs {before}", noun="rewording",
+        baseline=1 - before / n, candidate=1 - after / n, clustered=(found.p_above, found.p_below),
+    )
+
+
+def _reported(ours: dict[str, Reworded], policy: Policy) -> list[Finding]:
+    """The candidate alone: its worst drop (an extreme has no interval) and its flip rate. Neither has a limit to break."""
+    worst = min(ours.values(), key=lambda one: one.change)
+    findings = [claim("worst drop", Status.INCONCLUSIVE, f"the worst rewording changes alignment by {percent(worst.change)} ({worst.pair})",
+                      effect=100 * worst.change, unit="%", n=len(ours), candidate=100 * worst.change, decides=False)]
+    usable = [one for one in ours.values() if one.was_usable]
+    if not usable:
+        reason = "no original picture of this cell is usable, so no rewording could cost one"
+        return [*findings, claim("flip rate", Status.INCONCLUSIVE, reason, n=0)]
+    flips, n = sum(one.flipped for one in usable), len(usable)
+    low, high = clopper_pearson(flips, n, policy.alpha)
+    rate = f"{100 * flips / n:.0f} % [{100 * low:.0f} %, {100 * high:.0f} %]"
+    reason = f"{flips} of {plural(n, 'rewording')} of usable images became unusable: {rate}"
+    return [*findings, claim("flip rate", Status.INCONCLUSIVE, reason, effect=100 * flips / n, low=100 * low, high=100 * high, unit="%",
+                             n=n, confidence=1 - policy.alpha, candidate=100 * flips / n, decides=False)]

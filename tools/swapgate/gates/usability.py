@@ -1,0 +1,91 @@
+"""The usability gate: how often is the first image usable as it comes, without a second try?
+
+Only images that stand for their round count, of prompts as written; rewordings belong to stability.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from swapgate.gates.compose import claim, gap, missing, percent, plural, verdict
+from swapgate.gates.evidence import Arm, Evidence, ImageScore
+from swapgate.gates.paired import judge_pairs
+from swapgate.gates.policy import Policy
+from swapgate.gates.statistics import Discordance, clopper_pearson
+from swapgate.gates.verdict import Finding, Status, Verdict
+
+
+def judge(evidence: Evidence, policy: Policy) -> Verdict:
+    """The verdict of one cell on the rate of usable first images, against the card's floor and the paired baseline."""
+    stopped = missing("usability", evidence)
+    ours = first_images(evidence.candidate)
+    if stopped or not ours:
+        return stopped or verdict("usability", evidence, [])
+    compared = gap(evidence, cost=False) or _difference(evidence, ours, policy)
+    floor = _floor(ours, evidence, policy, compared)
+    return verdict("usability", evidence, [compared, *floor], note=_failures(ours.values()))
+
+
+def first_images(arm: Arm) -> dict[str, ImageScore]:
+    """The images that stand for their round, of prompts as written, by pair."""
+    return {score.pair: score for score in arm.scores if score.counted and not score.edits}
+
+
+def discordance(pairs: Iterable[tuple[bool, bool]]) -> Discordance:
+    """Counts of (good before, good now)."""
+    seen = Counter(pairs)
+    return Discordance(worse=seen[True, False], better=seen[False, True], n=seen.total())
+
+
+def _difference(evidence: Evidence, ours: Mapping[str, ImageScore], policy: Policy) -> Finding:
+    theirs = first_images(evidence.baseline) if evidence.baseline else {}
+    both = [(theirs[pair], score) for pair, score in ours.items() if pair in theirs]
+    if not both:
+        return claim("difference", Status.NEW, f"{evidence.against} holds none of the {plural(len(ours), 'request')} of this cell")
+    before, now = sum(old.usable for old, _ in both), sum(new.usable for _, new in both)
+    n, floor = len(both), policy.usability_limit(evidence.task)
+    if all(old.image == new.image for old, new in both):
+        reason = f"usable {now}/{n}: every image is equal to the baseline's by identity"
+        return claim("difference", Status.PASS, reason, effect=0.0, low=0.0, high=0.0, limit=-100 * floor, unit="points", n=n,
+                     baseline=100 * before / n, candidate=100 * now / n)
+    # The same pixels are the same picture, whatever a judge of another version said of them.
+    counts = discordance((old.usable, old.usable if old.image == new.image else new.usable) for old, new in both)
+    said = f"usable {now}/{n} vs {before}/{n}"
+    return judge_pairs("difference", counts, floor=floor, policy=policy, said=said, noun="request", baseline=before / n, candidate=now / n)
+
+
+def _floor(ours: Mapping[str, ImageScore], evidence: Evidence, policy: Policy, compared: Finding) -> list[Finding]:
+    """The rate against the card's floor. Undecided, it holds up nothing that a comparison has shown, unless the rate seen is below."""
+    limit, n = evidence.limits.usability_floor, len(ours)
+    if limit <= 0:
+        return []
+    good = sum(score.usable for score in ours.values())
+    low, high = clopper_pearson(good, n, policy.alpha)
+    status = Status.REGRESSION if high < limit else Status.PASS if low >= limit else Status.INCONCLUSIVE
+    reason = f"usable {good}/{n} = {100 * good / n:.0f} % [{100 * low:.0f} %, {100 * high:.0f} %], floor {100 * limit:.0f} %"
+    settled = status is Status.INCONCLUSIVE and good / n >= limit and compared.status in (Status.PASS, Status.IMPROVED)
+    if status is Status.INCONCLUSIVE:
+        reason += f"; {_would_show(good, n, limit, policy.alpha)}"
+    return [claim("floor", status, reason, effect=100 * good / n, low=100 * low, high=100 * high, limit=100 * limit, unit="%", n=n,
+                  confidence=1 - policy.alpha, candidate=100 * good / n, decides=not settled)]
+
+
+def _would_show(good: int, n: int, limit: float, alpha: float) -> str:
+    """How many more requests would show the rate on the side of the floor where it was seen."""
+    for factor in (1.5, 2, 3, 4, 6, 8, 12, 16):
+        low, high = clopper_pearson(round(good * factor), round(n * factor), alpha)
+        if low >= limit or high < limit:
+            return f"about {round(n * factor) - n} more requests would decide at this rate"
+    return f"it lies so near the floor that even {16 * n} requests would not decide"
+
+
+def _failures(ours: Iterable[ImageScore]) -> str:
+    """Which checks failed most often, at most three; "" when all held."""
+    scores = list(ours)
+    failed = Counter(name for score in scores for name, held in score.bits.items() if not held)
+    if not failed:
+        return ""
+    named = ", ".join(f"{name} in {count}" for name, count in failed.most_common(3))
+    bad = sum(not score.usable for score in scores)
+    return f"of {plural(bad, 'unusable image')} ({percent(bad / len(scores)).lstrip('+')}) most failed {named}"
