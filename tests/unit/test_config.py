@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swapgate.config import BASELINES, Config, find_root, read_config
+from swapgate.config import BASELINES, Config, find_root, find_config
 from swapgate.errors import UserError
 
 
@@ -20,12 +20,12 @@ def project(folder: Path, text: str) -> Path:
 
 def test_without_any_pyproject_the_start_folder_is_the_root(tmp_path: Path) -> None:
     """A folder outside every project gets the defaults, rooted where the user stands."""
-    assert read_config(tmp_path) == Config(root=tmp_path.resolve())
+    assert find_config(tmp_path) == Config(root=tmp_path.resolve())
 
 
 def test_a_pyproject_without_our_table_gives_the_defaults(tmp_path: Path) -> None:
     """The layout of the README needs no configuration at all."""
-    config = read_config(project(tmp_path, '[project]\nname = "x"\n'))
+    config = find_config(project(tmp_path, '[project]\nname = "x"\n'))
     assert (config.models, config.baselines, config.runs) == (Path("fixtures/models"), Path("baselines"), Path(".swapgate/runs"))
     assert config.default_models == () and not config.policy
 
@@ -34,7 +34,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     """Each key lands in the field of its name, relative to the root."""
     keys = ("models", "tasks", "wording", "baselines", "runs")
     text = "[tool.swapgate]\n" + "".join(f'{key} = "q/{key}"\n' for key in keys) + 'default_models = ["a", "b"]\n'
-    config = read_config(project(tmp_path, text + "[tool.swapgate.policy]\nfalse_alarms = 0.02\n"))
+    config = find_config(project(tmp_path, text + "[tool.swapgate.policy]\nfalse_alarms = 0.02\n"))
     assert [getattr(config, key) for key in keys] == [Path("q") / key for key in keys]
     assert config.default_models == ("a", "b")
     assert config.policy_table().number("false_alarms", low=0.0, high=1.0) == 0.02
@@ -46,21 +46,21 @@ def test_the_nearest_pyproject_upward_is_taken(tmp_path: Path) -> None:
     inner = project(tmp_path / "inner", '[tool.swapgate]\nbaselines = "near"\n')
     deep = inner / "tests" / "gates"
     deep.mkdir(parents=True)
-    assert read_config(deep).baselines == Path("near")
+    assert find_config(deep).baselines == Path("near")
     assert find_root(deep) == inner.resolve()
 
 
 def test_an_unknown_key_is_an_error_that_names_the_nearest(tmp_path: Path) -> None:
     """A misspelt key is never ignored."""
     with pytest.raises(UserError, match=r"(?s)tool\.swapgate\.baseline .*did you mean `baselines`"):
-        read_config(project(tmp_path, '[tool.swapgate]\nbaseline = "x"\n'))
+        find_config(project(tmp_path, '[tool.swapgate]\nbaseline = "x"\n'))
 
 
 @pytest.mark.parametrize("given_path", ["/etc", "../other", "a/../../b", "~/x", "C:\\x", "a\\..\\b", " "])
 def test_a_path_out_of_the_project_is_refused(tmp_path: Path, given_path: str) -> None:
     """Absolute paths and climbing ones would make baselines depend on one machine."""
     with pytest.raises(UserError, match="relative to the folder"):
-        read_config(project(tmp_path, f"[tool.swapgate]\nbaselines = '{given_path}'\n"))
+        find_config(project(tmp_path, f"[tool.swapgate]\nbaselines = '{given_path}'\n"))
 
 
 def test_a_link_to_another_disk_is_allowed(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_link_to_another_disk_is_allowed(tmp_path: Path) -> None:
     root = project(tmp_path / "project", '[tool.swapgate]\nruns = "runs"\n')
     (tmp_path / "disk").mkdir()
     (root / "runs").symlink_to(tmp_path / "disk")
-    assert read_config(root).runs == Path("runs")
+    assert find_config(root).runs == Path("runs")
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_a_link_to_another_disk_is_allowed(tmp_path: Path) -> None:
 def test_values_of_another_kind_are_errors_with_their_place(tmp_path: Path, text: str) -> None:
     """Every mistake names the file it is in."""
     with pytest.raises(UserError) as caught:
-        read_config(project(tmp_path, text))
+        find_config(project(tmp_path, text))
     assert "pyproject.toml" in caught.value.where and caught.value.remedy
 
 
 def test_errors_in_the_policy_name_the_full_key(tmp_path: Path) -> None:
     """The gates read the policy later; its errors still point at the file."""
-    config = read_config(project(tmp_path, "[tool.swapgate.policy]\nfalse_alarm = 2\n"))
+    config = find_config(project(tmp_path, "[tool.swapgate.policy]\nfalse_alarm = 2\n"))
     with pytest.raises(UserError, match=r"tool\.swapgate\.policy\.false_alarm"):
         config.policy_table().finish()
 
@@ -95,7 +95,7 @@ def test_an_accepted_path_never_leaves_the_root(tmp_path_factory: pytest.TempPat
     """Whatever is written, either it is refused or it stays inside."""
     root = project(tmp_path_factory.getbasetemp() / "any", f"[tool.swapgate]\nbaselines = '{'/'.join(parts)}'\n")
     try:
-        config = read_config(root)
+        config = find_config(root)
     except UserError:
         assert ".." in parts
     else:

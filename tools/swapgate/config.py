@@ -56,7 +56,7 @@ def find_root(start: Path) -> Path:
     return next((folder for folder in (start, *start.parents) if (folder / FILE).is_file()), start)
 
 
-def read_config(start: Path) -> Config:
+def find_config(start: Path) -> Config:
     """The configuration that holds in `start`: defaults where the file, the table or a key is absent.
 
     Raises UserError for a file that does not parse, an unknown key, a value of another type, and a path that is

@@ -1,0 +1,89 @@
+"""What accepting a run would change, in figures that a person can weigh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from swapgate.baselines import draft as drafts
+from swapgate.baselines.record import Baseline
+from swapgate.baselines.review import target
+from swapgate.baselines.store import Store
+from swapgate.canonical import rounded
+from swapgate.errors import UserError
+
+Kind = Literal["new", "changed", "unchanged"]
+State = Literal["open", "accepted", "rejected"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """One baseline in a few numbers: share usable in [0, 1], median seconds per image, highest peak in MiB, images."""
+
+    usable: float | None
+    seconds: float | None
+    peak_mib: float | None
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One draft beside the baseline in its place. parts: what differs (weights, images, scores, cost, null).
+
+    identical of `shared` requests that both have show the very same pixels; state: whether it was reviewed already.
+    """
+
+    id: str
+    kind: Kind
+    parts: tuple[str, ...]
+    before: Figures | None
+    after: Figures
+    identical: int
+    shared: int
+    state: State
+
+
+def diff(run: Path, store: Store, *, cohort: str | None = None, with_cost: bool = False, patterns: tuple[str, ...] = ()) -> list[Change]:
+    """A Change for each draft of `run` that `patterns` name (all where none is given), in name order."""
+    selection = drafts.select(drafts.read(run), patterns)
+    if not selection.chosen:
+        raise UserError(where=str(run), key="patterns", value=list(patterns), rule=f"they match a draft; there are: {', '.join(selection.names)}",
+                        remedy="write model/task or gate/model/task; * stands for anything")
+    reviews = drafts.reviews(run)
+    words: dict[str, State] = {"accept": "accepted", "reject": "rejected"}
+    return [
+        change(target(draft, cohort=cohort, with_cost=with_cost), store, words.get(reviews.get(draft.id, {}).get("action", ""), "open"))
+        for draft in selection.chosen
+    ]
+
+
+def change(after: Baseline, store: Store, state: State = "open") -> Change:
+    """What putting `after` into the store would change."""
+    before = store.get(after.model, after.cohort, after.task)
+    old = before.quality.references if before else {}
+    shared = [pair for pair in after.quality.references if pair in old]
+    parts = _parts(before, after) if before else ()
+    kind: Kind = "new" if before is None else "changed" if parts else "unchanged"
+    return Change(id=after.id, kind=kind, parts=parts, before=figures(before) if before else None, after=figures(after),
+                  identical=sum(old[pair] == after.quality.references[pair] for pair in shared), shared=len(shared), state=state)
+
+
+def figures(baseline: Baseline) -> Figures:
+    """The few numbers of a baseline."""
+    cost = baseline.cost
+    return Figures(usable=baseline.quality.usable_rate(), images=len(baseline.quality.scores),
+                   seconds=median(cost.seconds) if cost and cost.seconds else None, peak_mib=max(cost.peak_mib) if cost and cost.peak_mib else None)
+
+
+def _parts(before: Baseline, after: Baseline) -> tuple[str, ...]:
+    ours, theirs = before.as_json(), after.as_json()
+    pairs = {
+        "weights": (before.weights, after.weights),
+        "images": (ours["quality"]["references"], theirs["quality"]["references"]),
+        "scores": (ours["quality"]["scores"], theirs["quality"]["scores"]),
+        "null": (ours["quality"]["null"], theirs["quality"]["null"]),
+        "cost": (ours["cost"], theirs["cost"]),
+    }
+    return tuple(name for name, (one, other) in pairs.items() if rounded(one) != rounded(other))

@@ -1,0 +1,155 @@
+"""Review: drafts become baselines only by `accept`, which generates nothing; `reject` says that they must not.
+
+What a draft may become depends on where it was made: cost figures of an accelerator go into its cohort together with the
+quality; on a CPU only the quality is taken, into the cohort "any", unless `with_cost` keeps both in the CPU's own cohort.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from swapgate.baselines import draft as drafts
+from swapgate.baselines import guards
+from swapgate.baselines.record import ANY, Baseline, without_cost
+from swapgate.baselines.store import Store
+from swapgate.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A draft (or an id) that was not accepted, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewed:
+    """What `accept` or `reject` did: ids accepted into or rejected, drafts refused, patterns that matched nothing."""
+
+    done: tuple[str, ...]
+    refused: tuple[Refused, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was asked for was done."""
+        return not self.refused and not self.unmatched
+
+
+def accept(
+    run: Path, *, store: Store, patterns: Sequence[str] = (), cohort: str | None = None, with_cost: bool = False, reason: str = "",
+    by: str = "", allow_ci: bool = False, include_rejected: bool = False, environ: Mapping[str, str] = os.environ,
+) -> Reviewed:
+    """Promote the drafts of `run` that `patterns` name (all where none is given) with their images into `store`.
+
+    Drafts that a guard refuses are listed with the reason; the others are accepted, and no other baseline is touched.
+    UserError where nothing may be accepted at all (xdist worker, CI, a run that was never judged, no pattern matches).
+    """
+    guards.check_session(environ, allow_ci=allow_ci)
+    selection = _selection(run, patterns)
+    verdicts, faults, reviews = guards.read_verdicts(run), guards.planted_faults(run), drafts.reviews(run)
+    made = Reviewed(done=(), unmatched=selection.unmatched, lines=tuple(_unmatched(selection)))
+    for draft in selection.chosen:
+        review = None if include_rejected else reviews.get(draft.id)
+        try:
+            wanted = target(draft, cohort=cohort, with_cost=with_cost)
+            refusal = guards.refusal(draft if wanted.cost else replace(draft, cost=None), verdicts, faults, review, reason=reason)
+            made = _refused(made, draft, refusal) if refusal else _promote(made, run, store, draft, _signed(wanted, reason, by, verdicts))
+        except UserError as error:
+            made = _refused(made, draft, f"{error.where}: {error.rule}; {error.remedy}")
+    return made
+
+
+def reject(run: Path, *, patterns: Sequence[str] = (), reason: str, by: str = "") -> Reviewed:
+    """Mark the drafts that `patterns` name as rejected; accept then refuses them. UserError without a reason."""
+    if not reason.strip():
+        raise UserError(where="--reason", rule="a rejection says why", remedy='write --reason="…"')
+    selection = _selection(run, patterns)
+    for draft in selection.chosen:
+        drafts.note_review(run, {"action": "reject", "draft": draft.id, "reason": reason, "by": by or user(), "time": now()})
+    lines = (*_unmatched(selection), *(f"rejected {draft.id}: {reason}" for draft in selection.chosen))
+    return Reviewed(done=tuple(draft.id for draft in selection.chosen), unmatched=selection.unmatched, lines=lines)
+
+
+def target(draft: Baseline, *, cohort: str | None = None, with_cost: bool = False) -> Baseline:
+    """The draft as the baseline that it would become. UserError for a cohort that is neither its own nor "any"."""
+    if cohort not in (None, ANY, draft.cohort):
+        raise UserError(where="--cohort", value=cohort, rule=f'"any" or the cohort that the run was made in, {draft.cohort}',
+                        remedy="cost figures of one cohort are no baseline for another; leave --cohort out")
+    if cohort == ANY and with_cost:
+        raise UserError(where="--with-cost", rule='the cohort "any" holds quality only', remedy="leave --cohort out, or --with-cost")
+    on_cpu = draft.accelerator.startswith("cpu")
+    if cohort == ANY or (cohort is None and on_cpu and not with_cost):
+        return without_cost(draft)
+    return draft
+
+
+def user() -> str:
+    """The name of who is at the keyboard, as the system knows it; "unknown" where it does not."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
+def now() -> str:
+    """UTC in ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _selection(run: Path, patterns: Sequence[str]) -> drafts.Selection:
+    selection = drafts.select(drafts.read(run), patterns)
+    if not selection.chosen:
+        raise UserError(where=str(run), key="patterns", value=list(patterns), rule=f"they match a draft; there are: {', '.join(selection.names)}",
+                        remedy="write model/task or gate/model/task; * stands for anything")
+    return selection
+
+
+def _unmatched(selection: drafts.Selection) -> list[str]:
+    return [f"warning: {pattern!r} matches no draft; there are: {', '.join(selection.names)}" for pattern in selection.unmatched]
+
+
+def _signed(wanted: Baseline, reason: str, by: str, verdicts: Sequence[guards.Verdict]) -> Baseline:
+    own = guards.about(wanted, verdicts)
+    said = reason.strip() or ("first baseline" if all(one.status is guards.Status.NEW for one in own) else "reviewed, no reason given")
+    return replace(wanted, provenance=replace(wanted.provenance, reason=said, accepted_by=by or user(), accepted_on=now()))
+
+
+def _promote(made: Reviewed, run: Path, store: Store, draft: Baseline, signed: Baseline) -> Reviewed:
+    from swapgate.runs.folder import RunFolder
+
+    folder = RunFolder.open(run)
+    try:
+        store.put(signed, folder.load_image)
+    finally:
+        folder.close()
+    signature = signed.provenance
+    drafts.note_review(run, {"action": "accept", "draft": draft.id, "into": signed.id, "reason": signature.reason,
+                             "by": signature.accepted_by, "time": signature.accepted_on})
+    notes = _notes(store, draft, signed)
+    line = f"accepted {signed.id}: {len(signed.quality.scores)} images" + (f", {signed.cost.calls} cost samples" if signed.cost else "")
+    return replace(made, done=(*made.done, signed.id), notes=(*made.notes, *notes), lines=(*made.lines, line, *(f"  note: {note}" for note in notes)))
+
+
+def _notes(store: Store, draft: Baseline, signed: Baseline) -> list[str]:
+    notes = []
+    if draft.cost and signed.cost is None:
+        more = "; keep it for this machine with --with-cost" if draft.accelerator.startswith("cpu") else ""
+        notes.append(f"quality only: the cost figures of {draft.cohort} were left out{more}")
+    if signed.cohort == ANY and draft.cohort in store.cohorts(draft.model, draft.task):
+        notes.append(f"runs on {draft.cohort} are still held against its own baseline, which comes before the one for any hardware")
+    if signed.quality.null is None:
+        notes.append("no measured null: the drift gate will not know how much the model differs from itself (pytest --null=2)")
+    return notes
+
+
+def _refused(made: Reviewed, draft: Baseline, reason: str) -> Reviewed:
+    return replace(made, refused=(*made.refused, Refused(id=draft.id, reason=reason)), lines=(*made.lines, f"refused {draft.id}: {reason}"))

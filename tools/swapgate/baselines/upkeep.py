@@ -1,0 +1,130 @@
+"""Is the store whole, and what in it is no longer needed: `verify` reports, `prune` deletes what nothing refers to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from swapgate.baselines import images
+from swapgate.baselines.record import ANY, Baseline
+from swapgate.baselines.store import IMAGES, Store, problems_at, read_baseline
+from swapgate.errors import UserError
+
+_TEMPORARY = re.compile(r"\..+\.(json|webp|png)\.[a-z0-9_]{8}")  # what an atomic write leaves when the process is killed before the rename
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The models (card ids) and tasks that the project has; a baseline of any other is unused."""
+
+    models: Collection[str]
+    tasks: Collection[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One finding of `verify`: which file, what is wrong, what to do. kind: damaged, missing, orphan or unused."""
+
+    where: str
+    kind: str
+    rule: str
+    remedy: str
+
+
+def verify(store: Store, known: Known | None = None) -> list[Problem]:
+    """Everything that is wrong with the store, files in name order; unused baselines only where `known` is given."""
+    found = [problem for path in store.paths() for problem in _of_baseline(store, path, known)]
+    for orphan in orphans(store):
+        found.append(Problem(where=_shown(store, orphan), kind="orphan", rule="no baseline refers to this file",
+                             remedy="swapgate baselines prune --yes"))
+    return found
+
+
+def orphans(store: Store, *, without: Collection[Path] = ()) -> list[Path]:
+    """Files of the store that nothing refers to: images of no baseline beside them, and remains of a killed write.
+
+    Images beside a JSON that cannot be read are never orphans: what it refers to is not known. `without` leaves out
+    baselines that are about to be deleted.
+    """
+    found: list[Path] = []
+    for cohort in sorted(path for path in store.root.glob("*/*") if path.is_dir()):
+        found += [path for path in (*cohort.iterdir(), *(cohort / IMAGES).glob("*")) if _TEMPORARY.fullmatch(path.name)]
+        needed = _references([path for path in store.paths() if path.parent == cohort and path not in without])
+        if needed is not None:
+            found += [path for path in (cohort / IMAGES).glob("*") if path.suffix in images.SUFFIXES and path.stem not in needed]
+    return sorted(set(found))
+
+
+def unused(store: Store, known: Known) -> list[Path]:
+    """The baselines of models without a card, or of tasks that no family has."""
+    return [path for path in store.paths() if path.parent.parent.name not in known.models or path.stem not in known.tasks]
+
+
+def prune(store: Store, *, known: Known | None = None, dry_run: bool) -> list[Path]:
+    """Delete orphans, and unused baselines where `known` is given; with `dry_run` only say which. Gives the files."""
+    outdated = unused(store, known) if known else []
+    doomed = sorted({*outdated, *orphans(store, without=outdated)})
+    if not dry_run:
+        for path in doomed:
+            path.unlink()
+        _remove_empty(store)
+    return doomed
+
+
+def _of_baseline(store: Store, path: Path, known: Known | None) -> Iterator[Problem]:
+    where = _shown(store, path)
+    restore = "restore the file from version control, or accept a new baseline"
+    try:
+        baseline = read_baseline(path)
+    except UserError as error:
+        yield Problem(where=where, kind="damaged", rule=error.rule, remedy=error.remedy)
+        return
+    for rule in problems_at(baseline, path):
+        yield Problem(where=where, kind="damaged", rule=rule, remedy=restore)
+    for rule in _unaccepted(baseline):
+        yield Problem(where=where, kind="damaged", rule=rule, remedy="accept it through review: swapgate baselines accept RUN --reason …")
+    yield from _of_images(store, baseline, path.parent / IMAGES)
+    if known and path in unused(store, known):
+        yield Problem(where=where, kind="unused", rule="no card or no task of this name",
+                      remedy="add the card or task again, or: swapgate baselines prune --unused --yes")
+
+
+def _of_images(store: Store, baseline: Baseline, folder: Path) -> Iterator[Problem]:
+    for pair, sha in sorted(baseline.quality.kept().items()):
+        file = images.find(folder, sha)
+        if file is None:
+            yield Problem(where=_shown(store, folder / sha), kind="missing", rule=f"the reference image of {pair} must exist",
+                          remedy="restore it from version control")
+        elif wrong := images.problem(file):
+            yield Problem(where=_shown(store, file), kind="damaged", rule=wrong, remedy="restore the file from version control")
+
+
+def _unaccepted(baseline: Baseline) -> Iterator[str]:
+    made = baseline.provenance
+    if not (made.reason and made.accepted_by and made.accepted_on):
+        yield "nobody accepted it: reason, accepted_by or accepted_on is empty"
+    if baseline.cohort != ANY and not baseline.cohort.startswith(baseline.accelerator):
+        yield f"the cohort {baseline.cohort} is not one of {baseline.accelerator}"
+
+
+def _references(baselines: Collection[Path]) -> set[str] | None:
+    """The images that these files need; None when one of them cannot be read."""
+    needed: set[str] = set()
+    for path in baselines:
+        try:
+            needed |= set(read_baseline(path).quality.kept().values())
+        except UserError:
+            return None
+    return needed
+
+
+def _remove_empty(store: Store) -> None:
+    for folder in sorted((path for path in store.root.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _shown(store: Store, path: Path) -> str:
+    return path.relative_to(store.root.parent).as_posix()
