@@ -114,7 +114,8 @@ def _started(run: RunFolder, stack: ExitStack, work: Work, threads: int | None, 
         for call in work.calls:
             record(run, [(_failed(call, index, error.failure), None) for index in range(len(call.requests))])
         return None
-    run.append({"event": "null-loaded" if null else "loaded", **loaded.as_json()})
+    if not null:
+        run.add_loaded(loaded)
     return host
 
 
@@ -129,7 +130,7 @@ def record(run: RunFolder, results: Sequence[tuple[Generation, object]]) -> None
     """Write images, then their journal lines: a line in the journal means that its image is safely there."""
     for generation, pixels in results:
         sha = None if pixels is None else run.save_image(pixels)
-        run.append({"event": "generation", **replace(generation, image=sha).as_json()})
+        run.add_generation(replace(generation, image=sha))
 
 
 def _failed(call: Call, index: int, failure: Failure) -> Generation:

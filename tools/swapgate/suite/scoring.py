@@ -142,7 +142,7 @@ def psnr_cap() -> float:
 
 def known_judge(run: RunFolder, card: Card) -> str | None:
     """The identity of the judge that this run was last scored with, if any."""
-    found = [event["judge"] for event in run.events("judge") if event["source"] == card.judge.source]
+    found = [event["judge"] for event in run.events() if event["event"] == "judge" and event["source"] == card.judge.source]
     return found[-1] if found else None
 
 

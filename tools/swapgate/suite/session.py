@@ -8,26 +8,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from swapgate import plan as planning
+from swapgate.baselines.images import find as find_image
 from swapgate.baselines.store import Store
 from swapgate.canonical import digest
 from swapgate.cards import Card
 from swapgate.config import Config
 from swapgate.errors import UserError
+from swapgate.gates.evidence import Evidence, ImageScore
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Verdict
 from swapgate.plan import Plan, Request
 from swapgate.runs.environment import environment
-from swapgate.runs.folder import RunFolder, default_path
+from swapgate.runs.folder import RunFolder, new_folder
 from swapgate.runs.records import Generation
 from swapgate.suite import judging, results
 from swapgate.suite.arms import Recorded
-from swapgate.suite.generate import Work, generate, measure_null, pending
+from swapgate.suite.drafts import write_drafts
+from swapgate.suite.generate import generate, measure_null, pending
 from swapgate.suite.judges import judge_of
 from swapgate.suite.options import Options
 from swapgate.suite.planning import Cell, Setup, build_plan, prepare
@@ -52,6 +55,8 @@ class Suite:
     recorded: dict[str, Recorded] = field(default_factory=dict)
     scorers: dict[str, Scorer] = field(default_factory=dict)
     verdicts: dict[Cell, Verdict] = field(default_factory=dict)
+    scales: dict[str, Mapping[str, Scale]] = field(default_factory=dict)
+    evidences: dict[tuple[str, str], Evidence] = field(default_factory=dict)
 
     @staticmethod
     def open(config: Config, options: Options, policy: Policy, progress: Progress | None = None) -> Suite:
@@ -74,7 +79,6 @@ class Suite:
             self._generate(cards)
         for card in cards:
             self.ensure_scored(card)
-        self._rescale()
 
     def verdict(self, cell: Cell) -> Verdict:
         """The verdict of a cell; its model is generated first when it was not yet."""
@@ -88,8 +92,26 @@ class Suite:
         data = results.collect(self, cells)
         results.write(self.run, data)
         if not self.setup.options.replay:
-            judging.write_drafts(self)
+            write_drafts(self)
         return data
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether the two arms of an A/B run were measured in turn."""
+        return any(event["event"] == "interleaved" for event in self.run.events())
+
+    @property
+    def run_name(self) -> str:
+        """The run's folder as a command should name it: relative to the project where it lies inside."""
+        root = self.setup.config.root
+        return str(self.run.path.relative_to(root)) if self.run.path.is_relative_to(root) else self.run.path.name
+
+    def image_path(self, sha: str) -> Path | None:
+        """The file of a picture, from the run or from the baselines it was held against; None when there is none."""
+        path = self.run.image_path(sha)
+        if path.is_file():
+            return path
+        return next((found for folder in self.store.root.glob("*/*/images") if (found := find_image(folder, sha))), None)
 
     def card(self, model: str) -> Card:
         return next(card for card in self.setup.cards if card.id == model)
@@ -100,10 +122,16 @@ class Suite:
             self.scorers[card.judge.source] = Scorer(self.run, card, judge_of, self._prompts())
         return self.scorers[card.judge.source]
 
-    def score(self, card: Card, wanted: Sequence[Wanted]) -> list[Any]:
-        """Scores of pictures on the scale of the card's judge."""
+    def score(self, card: Card, wanted: Sequence[Wanted]) -> list[ImageScore]:
+        """Scores of pictures on the scale of the card's judge: the one it states, else the one of the first model scored.
+
+        One scale for both arms of an A/B run, and for the baseline: numbers on different scales cannot be compared.
+        """
         raw = self.scorer(card).scores(wanted)
-        scale = stated_scale(card) or measured_scale(zip(wanted, raw, strict=True))
+        source = card.judge.source
+        if source not in self.scales:
+            self.scales[source] = stated_scale(card) or measured_scale(zip(wanted, raw, strict=True))
+        scale = self.scales[source]
         return [image_score(one, found, scale, self.policy.alignment_bar) for one, found in zip(wanted, raw, strict=True)]
 
     def task(self, card: Card, name: str) -> Task:
@@ -111,7 +139,9 @@ class Suite:
 
     def _generate(self, cards: Sequence[Card]) -> None:
         works = [pending(self.run, card, self.plan.calls[card.id]) for card in cards]
-        generate(self.run, works, self.progress, after=lambda hosts: search_witnesses(self, cards, hosts))
+        in_turn = generate(self.run, works, self.progress, after=lambda hosts: search_witnesses(self, cards, hosts))
+        if self.setup.against and in_turn:
+            self.run.append({"event": "interleaved", "models": [card.id for card in cards]})
         options = self.setup.options
         for card in cards:
             if options.null and card in self.setup.models:
@@ -129,12 +159,6 @@ class Suite:
         self.recorded[card.id] = Recorded(
             card=card, loaded=self.run.loaded().get(card.id), generations=tuple(rows), scores=tuple(self.score(card, wanted)),
         )
-
-    def _rescale(self) -> None:
-        """Put both arms of an A/B run on one scale when their judge states none: the mean of what each was measured with."""
-        if not self.setup.against or stated_scale(self.setup.against):
-            return
-        judging.share_scale(self)
 
     def _prompts(self) -> dict[str, tuple[str, ...]]:
         tasks = {task.id: task for tasks in self.setup.tasks.values() for task in tasks}.values()
@@ -163,7 +187,7 @@ def _run_folder(setup: Setup, plan: Plan) -> RunFolder:
     recorded = options.resume or options.replay
     if recorded:
         return RunFolder.open(recorded)
-    path = options.run_dir or default_path(setup.config.root / setup.config.runs)
+    path = options.run_dir or new_folder(setup.config.root / setup.config.runs)
     return RunFolder.create(path, _manifest(setup, plan))
 
 
@@ -175,7 +199,7 @@ def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
         "against": setup.options.against,
         "cards": {card.id: card_json(card) for card in setup.cards},
         "tasks": {task.id: digest([dict(task.prompts), task.width, task.height, list(task.seeds)]) for tasks in setup.tasks.values() for task in tasks},
-        "plan": {model: [[r.as_json() for r in call.requests] for call in calls] for model, calls in plan.calls.items()},
+        "plan": [request.as_json() for model in plan.calls for request in plan.requests(model)],
     }
 
 
@@ -203,8 +227,8 @@ def _same_plan(run: RunFolder, plan: Plan, setup: Setup) -> Plan:
 
 
 def planned_calls(run: RunFolder) -> dict[str, tuple[planning.Call, ...]]:
-    """The plan that a run recorded, by model."""
-    return {
-        model: tuple(planning.Call(requests=tuple(Request.from_json(r) for r in call)) for call in calls)
-        for model, calls in run.manifest["plan"].items()
-    }
+    """The plan that a run recorded, by model: requests that differ only in their index are one call."""
+    rounds: dict[str, dict[str, list[Request]]] = {}
+    for request in run.requests():
+        rounds.setdefault(request.model, {}).setdefault(replace(request, index=0).key, []).append(request)
+    return {model: tuple(planning.Call(requests=tuple(found)) for found in calls.values()) for model, calls in rounds.items()}

@@ -29,7 +29,7 @@ def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host]) -> No
     if "stability" not in suite.setup.options.gates:
         return
     for card in cards:
-        done = {event["pair"] for event in suite.run.events("witness") if event["model"] == card.id}
+        done = {event["pair"] for event in suite.run.events() if event["event"] == "witness" and event["model"] == card.id}
         for original, broken in _broken(suite, card)[:MOST]:
             if card.id in hosts and broken.pair not in done:
                 _shrink(suite, card, original, broken, hosts[card.id])

@@ -1,0 +1,52 @@
+"""Drafts: what a run would become as baselines. Accepting one copies it, so nothing is generated again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from swapgate.baselines.draft import write
+from swapgate.baselines.store import Baseline, Provenance, Quality
+from swapgate.cards import Card
+from swapgate.suite.arms import arm, cohort_of
+from swapgate.suite.judging import null_of
+from swapgate.tasks import Task
+
+if TYPE_CHECKING:
+    from swapgate.suite.session import Suite
+
+
+def write_drafts(suite: Suite) -> None:
+    """A draft for every task of a judged model of which no image is missing; none for an A/B run, whose arms share the machine."""
+    if suite.setup.against is not None:
+        return
+    for card in suite.setup.models:
+        recorded = suite.recorded.get(card.id)
+        if recorded is None or recorded.loaded is None:
+            continue
+        for task in suite.setup.tasks[card.id]:
+            draft = _draft(suite, card, task)
+            if draft is not None:
+                write(suite.run.path, draft)
+
+
+def _draft(suite: Suite, card: Card, task: Task) -> Baseline | None:
+    recorded = suite.recorded[card.id]
+    loaded = recorded.loaded
+    ours = arm(recorded, [task], card.id)
+    if loaded is None or ours.missing or not ours.scores:
+        return None
+    return Baseline(
+        model=card.id, task=task.id, cohort=cohort_of(card, loaded), accelerator=loaded.accelerator, pipeline=ours.pipeline,
+        weights=loaded.weights, cost=ours.cost,
+        quality=Quality(scores=ours.scores, references={score.pair: score.image for score in ours.scores}, null=null_of(suite, card, [task])),
+        provenance=Provenance(
+            run=suite.run.id, date=suite.run.manifest["created"], environment=_environment(suite), versions=dict(loaded.versions),
+            card=suite.run.manifest["cards"][card.id], faults=card.faults,
+        ),
+    )
+
+
+def _environment(suite: Suite) -> dict[str, Any]:
+    """The part of the environment that can change a picture or its cost; versions stand apart."""
+    whole = suite.run.manifest["environment"]
+    return {key: value for key, value in whole.items() if key not in ("packages", "git")}

@@ -1,0 +1,161 @@
+"""What a cell is held against, the evidence of a cell, and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from swapgate.baselines.store import Baseline, Choice, Store
+from swapgate.cards import Card
+from swapgate.gates.evidence import Arm, Drift, Evidence, Null
+from swapgate.gates.judge import judge
+from swapgate.gates.verdict import POOLED, Verdict
+from swapgate.suite.arms import arm, changed_requests, cohort_of, limits, pooled
+from swapgate.suite.planning import Cell, Setup
+from swapgate.suite.scoring import rescaled
+from swapgate.tasks import Task
+
+if TYPE_CHECKING:
+    from swapgate.metrics.pixels import Image
+    from swapgate.suite.session import Suite
+
+RUN = "{run}"  # gates write it where a command names the run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The other arm of a cell: accepted baselines, or another model of the same run."""
+
+    arm: Arm | None
+    null: Null | None
+    accepted: str
+    incomparable: str
+    no_cost: str
+    baselines: tuple[Baseline, ...] = ()
+
+
+def judge_cell(suite: Suite, cell: Cell) -> Verdict:
+    """The verdict of one cell of a generated model."""
+    verdict = judge(cell.gate, evidence(suite, cell.model, cell.task), suite.policy)
+    return replace(verdict, next=verdict.next.replace(RUN, suite.run_name))
+
+
+def evidence(suite: Suite, model: str, task: str) -> Evidence:
+    """Everything that the cells of one model and task are judged on; the same for every gate, so it is kept."""
+    if (model, task) not in suite.evidences:
+        suite.evidences[model, task] = _evidence(suite, suite.card(model), task)
+    return suite.evidences[model, task]
+
+
+def reference(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
+    """What the tasks of a model are held against in this run."""
+    other = suite.setup.against
+    if other is not None:
+        how = "measured in turn" if suite.interleaved else "measured one after the other: both did not fit into memory together"
+        return Reference(arm=arm(suite.recorded[other.id], tasks, other.id), null=None, accepted=f"{other.id} in this run, {how}",
+                         incomparable="", no_cost="")
+    return _accepted(suite, card, tasks)
+
+
+def recorded_edits(store: Store, setup: Setup, task: str, language: str) -> tuple[str, ...]:
+    """The rewordings that the accepted baselines of the chosen models were measured with, in the order of the baseline."""
+    if setup.against is not None:
+        return ()
+    for card in setup.models:
+        for cohort in store.cohorts(card.id, task):
+            baseline = store.get(card.id, cohort, task)
+            if baseline is not None and _same_prompt(baseline, setup, task, language):
+                scores = baseline.quality.scores
+                return tuple(sorted({score.edits for score in scores if score.edits and score.language == language}))
+    return ()
+
+
+def null_of(suite: Suite, card: Card, tasks: Sequence[Task]) -> Null | None:
+    """The null that this run measured for a model: its repeats against its own pictures; None when it measured none."""
+    from swapgate.suite.session import null_calls
+
+    made = suite.run.generations()
+    repeats = [event for event in suite.run.events() if event["event"] == "null" and event["model"] == card.id]
+    names = {task.id for task in tasks}
+    pairs = []
+    for event in repeats:
+        for call in null_calls(suite.plan.calls[card.id]):
+            for request in call.requests:
+                first = made.get(request.key)
+                again = made.get(replace(request, repeat=event["repeat"]).key)
+                if request.task in names and first and again and first.image and again.image:
+                    pairs.append((f"{request.pair}#{event['repeat']}", again.image, first.image))
+    if not pairs:
+        return None
+    variations = {f"{event['threads']} thread" if event["threads"] else "fresh process" for event in repeats}
+    drifts = suite.scorer(card).drifts(pairs, suite.run.load_image)
+    return Null(drifts=tuple(drifts), processes=len({event["repeat"] for event in repeats}), variations=tuple(sorted(variations)))
+
+
+def _evidence(suite: Suite, card: Card, task: str) -> Evidence:
+    tasks = [one for one in suite.setup.tasks[card.id] if task in (POOLED, one.id)]
+    recorded = suite.recorded[card.id]
+    ours = arm(recorded, tasks, card.id)
+    other = reference(suite, card, tasks)
+    changed = [] if suite.setup.against else changed_requests(ours.scores, other.arm.scores if other.arm else ())
+    incomparable = other.incomparable
+    if changed:
+        incomparable = f"{len(changed)} requests ask for something else than at the baseline (prompt, size or call), {changed[0]} for one"
+    return Evidence(
+        model=card.id, task=task, candidate=ours, baseline=other.arm, drifts=_drifts(suite, card, ours, other), null=other.null,
+        limits=limits(card, recorded.loaded, tasks[0] if task != POOLED else None), accepted=other.accepted, incomparable=incomparable,
+        no_cost=other.no_cost, interleaved=suite.interleaved, against=suite.setup.options.against or "baseline",
+    )
+
+
+def _accepted(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
+    loaded = suite.recorded[card.id].loaded
+    if loaded is None:
+        return Reference(arm=None, null=None, accepted="the model was not loaded", incomparable="", no_cost="nothing was measured")
+    choices = [suite.store.find(card.id, cohort_of(card, loaded), task.id) for task in tasks]
+    arms = [_baseline_arm(suite, card, choice) for choice in choices]
+    found = tuple(choice.quality for choice in choices if choice.quality)
+    nulls = [baseline.quality.null for baseline in found if baseline.quality.null]
+    null = Null(drifts=tuple(d for n in nulls for d in n.drifts), processes=max(n.processes for n in nulls),
+                variations=tuple(sorted({v for n in nulls for v in n.variations}))) if nulls else None
+    return Reference(
+        arm=pooled([one for one in arms if one]), null=null, accepted=choices[0].reason, baselines=found,
+        incomparable="; ".join(dict.fromkeys(choice.incomparable for choice in choices if choice.incomparable)),
+        no_cost="; ".join(dict.fromkeys(choice.no_cost for choice in choices if choice.no_cost)),
+    )
+
+
+def _baseline_arm(suite: Suite, card: Card, choice: Choice) -> Arm | None:
+    if choice.quality is None:
+        return None
+    scale = suite.scales.get(card.judge.source, {})
+    scores = tuple(rescaled(score, scale, suite.policy.alignment_bar) for score in choice.quality.quality.scores)
+    return replace(choice.quality.arm(), scores=scores, cost=choice.cost.cost if choice.cost else None)
+
+
+def _drifts(suite: Suite, card: Card, ours: Arm, other: Reference) -> tuple[Drift, ...]:
+    if other.arm is None:
+        return ()
+    theirs = {score.pair: score for score in other.arm.scores}
+    pairs = [(score.pair, score.image, theirs[score.pair].image) for score in ours.scores
+             if score.counted and not score.edits and score.pair in theirs]
+    kept = {sha: baseline for baseline in other.baselines for sha in baseline.quality.kept().values()}
+
+    def load(sha: str) -> Image:
+        return suite.store.load_image(kept[sha], sha) if sha in kept and not suite.run.image_path(sha).is_file() else suite.run.load_image(sha)
+
+    return tuple(suite.scorer(card).drifts(pairs, load))
+
+
+def _same_prompt(baseline: Baseline, setup: Setup, task: str, language: str) -> bool:
+    """Whether the baseline's rewordings are of today's prompt: its requests as written have today's recipe."""
+    from swapgate.plan import round_call
+
+    for card in setup.models:
+        for one in setup.tasks[card.id]:
+            if one.id == task and card.id == baseline.model and language in one.prompts:
+                today = {round_call(card, one, language, seed).first.recipe for seed in one.seeds[:1]}
+                return any(score.recipe in today for score in baseline.quality.scores if not score.edits and score.language == language)
+    return False
+

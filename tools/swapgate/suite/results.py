@@ -1,0 +1,186 @@
+"""verdicts.json: every fact that the terminal, the page, JUnit and Markdown show, and nothing that changes in a replay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from swapgate.canonical import digest, dumps, rounded, write_atomic
+from swapgate.cards import Card
+from swapgate.gates.evidence import ImageScore
+from swapgate.gates.family import decide
+from swapgate.gates.verdict import Status, Verdict
+from swapgate.plan import Request
+from swapgate.runs.folder import RunFolder
+from swapgate.runs.records import Generation
+from swapgate.suite.judging import evidence, reference
+from swapgate.suite.planning import Cell
+from swapgate.tasks import Task
+
+if TYPE_CHECKING:
+    from swapgate.suite.session import Suite
+
+SCHEMA = 1
+FILE = "verdicts.json"
+
+
+def write(run: RunFolder, data: dict[str, Any]) -> None:
+    """Write `data` as the run's verdicts.json."""
+    write_atomic(run.path / FILE, dumps(data, indent=1) + "\n")
+
+
+def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
+    """The facts of a run for the cells that were planned; those not judged (interrupted) count as not measured."""
+    verdicts = [suite.verdicts[cell] for cell in cells if cell in suite.verdicts]
+    judged = [card for card in suite.setup.models if card.id in suite.recorded]
+    whole = decide(verdicts, suite.policy, strict=suite.setup.options.strict)
+    data = {
+        "schema": SCHEMA, "run": suite.run.id, "path": suite.run.path.name, "created": suite.run.manifest["created"],
+        "command": suite.run.manifest["command"], "against": suite.setup.options.against or "baseline", "strict": suite.setup.options.strict,
+        "planned": {"cells": len(cells), "images": suite.plan.images()},
+        "measured": {"cells": len(verdicts), "images": _made(suite), "decided": sum(verdict.decided for verdict in verdicts)},
+        "counts": {status.value: Counter(v.status for v in verdicts)[status] for status in Status},
+        "outcome": {"red": whole.red, "reason": whole.reason, "confirmed": list(whole.confirmed)},
+        "models": [_model(suite, card) for card in suite.setup.cards if card.id in suite.recorded],
+        "suspects": [suspect for card in judged for suspect in _suspects(suite, card)],
+        "tasks": [_task(task) for task in {task.id: task for card in judged for task in suite.setup.tasks[card.id]}.values()],
+        "verdicts": [verdict.as_json() for verdict in verdicts],
+        "images": [image for card in judged for image in _images(suite, card)],
+        "costs": [cost for card in judged for cost in _costs(suite, card)],
+        "wording": sorted(_wordings(suite, judged), key=lambda row: (row["change"], row["model"], row["task"])),
+        "comparison": [row for verdict in verdicts for row in _compared(verdict)] if suite.setup.against else [],
+        "policy": asdict(suite.policy), "environment": suite.run.manifest["environment"],
+    }
+    plain: dict[str, Any] = rounded(data)
+    return plain
+
+
+def _made(suite: Suite) -> int:
+    return sum(bool(generation.image) for recorded in suite.recorded.values() for _, generation in recorded.generations)
+
+
+def _model(suite: Suite, card: Card) -> dict[str, Any]:
+    recorded = suite.recorded[card.id]
+    loaded = recorded.loaded
+    held = reference(suite, card, suite.setup.tasks[card.id]).accepted if card in suite.setup.models else "the other arm of this run"
+    counted = [score for score in recorded.scores if score.counted and not score.edits]
+    usable = {
+        language: [sum(s.usable for s in counted if s.language == language), sum(s.language == language for s in counted)]
+        for language in sorted({score.language for score in counted})
+    }
+    facts = {} if loaded is None else {
+        "accelerator": loaded.accelerator, "device_name": loaded.device_name, "weights": loaded.weights, "dtype": loaded.dtype,
+        "placement": loaded.placement, "versions": dict(loaded.versions), "load_seconds": loaded.seconds,
+    }
+    return {"id": card.id, "title": card.title, "licence": card.licence, "faults": list(card.faults), "baseline": held, "usable": usable, **facts}
+
+
+def _suspects(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
+    """What differs between the baseline and this run: versions, driver, weights, card."""
+    if suite.setup.against is not None:
+        return
+    loaded = suite.recorded[card.id].loaded
+    baselines = reference(suite, card, suite.setup.tasks[card.id]).baselines
+    if loaded is None or not baselines:
+        return
+    before, now = baselines[0], suite.run.manifest["environment"]
+    then = before.provenance.environment
+    rows: list[tuple[str, Any, Any]] = [("weights", before.weights[:12], loaded.weights[:12])]
+    names = sorted({*before.provenance.versions, *loaded.versions})
+    rows += [(name, before.provenance.versions.get(name), loaded.versions.get(name)) for name in names]
+    rows += [(name, then.get(name), now.get(name)) for name in ("python", "platform", "cpu")]
+    rows += [("accelerators", dumps(then.get("accelerators")), dumps(now.get("accelerators")))]
+    rows += [("card", digest(before.provenance.card)[:12], digest(suite.run.manifest["cards"][card.id])[:12])]
+    yield from ({"model": card.id, "what": what, "baseline": old, "candidate": new} for what, old, new in rows if old != new)
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {"id": task.id, "family": task.family, "title": dict(task.title), "prompts": dict(task.prompts), "width": task.width, "height": task.height}
+
+
+def _images(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
+    tasks = {task.id: task for task in suite.setup.tasks[card.id]}
+    other = reference(suite, card, list(tasks.values())).arm
+    theirs = {score.pair: score for score in other.scores} if other else {}
+    ours = {score.pair: score for score in suite.recorded[card.id].scores}
+    drifts = {drift.pair: drift for task in tasks for drift in evidence(suite, card.id, task).drifts}
+    for request, generation in suite.recorded[card.id].generations:
+        if request.edits:
+            continue
+        drift = drifts.get(request.pair)
+        yield {
+            **_asked(request, tasks[request.task]), **_compare_scores(ours.get(request.pair), theirs.get(request.pair)),
+            "ssim": drift.ssim if drift else None, "psnr": drift.psnr if drift else None, "clip": drift.clip if drift else None,
+            "failure": _failure(generation),
+        }
+
+
+def _asked(request: Request, task: Task) -> dict[str, Any]:
+    return {"model": request.model, "task": request.task, "language": request.language, "seed": request.seed, "index": request.index,
+            "edits": request.edits, "prompt": request.prompt, "original": task.prompts[request.language]}
+
+
+def _compare_scores(ours: ImageScore | None, theirs: ImageScore | None) -> dict[str, Any]:
+    return {
+        "candidate": ours.image if ours else None, "baseline": theirs.image if theirs else None,
+        "identical": bool(ours and theirs and ours.image == theirs.image),
+        "usable": ours.usable if ours else None, "baseline_usable": theirs.usable if theirs else None,
+        "failed": [name for name, held in sorted(ours.bits.items()) if not held] if ours else [],
+        "alignment": ours.normalised if ours else None, "baseline_alignment": theirs.normalised if theirs else None,
+    }
+
+
+def _failure(generation: Generation) -> str | None:
+    if generation.image:
+        return None
+    failure = generation.failure
+    return f"{failure.kind} in stage {failure.stage}: {failure.message}" if failure else "the request was not made"
+
+
+def _costs(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
+    for task in suite.setup.tasks[card.id]:
+        found = evidence(suite, card.id, task.id)
+        theirs = found.baseline.cost if found.baseline else None
+        ours = found.candidate.cost
+        yield {"model": card.id, "task": task.id, "baseline": asdict(theirs) if theirs else None, "candidate": asdict(ours) if ours else None}
+
+
+def _wordings(suite: Suite, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
+    """Each rewording's change of normalised alignment, and the smallest ones that broke the model."""
+    for card in cards:
+        scores = suite.recorded[card.id].scores
+        requests = {request.pair: request for request, _ in suite.recorded[card.id].generations}
+        originals = {score.original: score for score in scores if not score.edits}
+        for score in scores:
+            before = originals.get(score.original)
+            if score.edits and before:
+                yield _wording(suite, card, before, score.edits, requests[score.pair].prompt, score.image,
+                               score.normalised - before.normalised, before.usable and not score.usable, smallest=False)
+        for event in suite.run.events():
+            if event["event"] == "witness" and event["model"] == card.id and event["original"] in originals:
+                before = originals[event["original"]]
+                yield _wording(suite, card, before, event["edits"], event["text"], event["after"], event["change"], True, smallest=True)
+
+
+def _wording(
+    suite: Suite, card: Card, before: ImageScore, edits: str, text: str, after: str, change: float, flip: bool, *, smallest: bool
+) -> dict[str, Any]:
+    task = suite.task(card, before.task)
+    kinds = sorted({label.split(":")[0] for label in edits.split("; ")})
+    return {"model": card.id, "task": before.task, "language": before.language, "seed": before.seed, "prompt": task.prompts[before.language],
+            "reworded": text, "edits": edits, "kinds": kinds, "change": change, "flip": flip, "before": before.image, "after": after,
+            "smallest": smallest}
+
+
+def _compared(verdict: Verdict) -> Iterator[dict[str, Any]]:
+    """Rows of the A/B table: who is better at what. a is the other arm, b the judged model."""
+    better = {Status.REGRESSION: "a", Status.IMPROVED: "b", Status.PASS: "same"}
+    for finding in verdict.findings:
+        if finding.baseline is not None and finding.candidate is not None:
+            yield {
+                "gate": verdict.gate, "task": verdict.task, "model": verdict.model, "claim": finding.name, "a": finding.baseline,
+                "b": finding.candidate, "effect": finding.effect, "low": finding.low, "high": finding.high, "unit": finding.unit,
+                "better": better.get(finding.status, "unclear"), "n": finding.n,
+            }
