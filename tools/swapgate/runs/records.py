@@ -63,7 +63,9 @@ class Generation:
     """What came back for one request: an image with its cost, or a failure.
 
     `image` is the SHA-256 of the decoded pixels (with size and mode); cost belongs to the whole call, so figures per
-    image divide by `images_in_call`; `first_call` marks the first call after loading, which is kept apart.
+    image divide by `images_in_call`; `number` is how many images the process had made before the call; `first_call`
+    marks the first call after loading, which is kept apart. `notes`: what planted faults did during the call, and
+    what a meter could not measure, each in one line.
     """
 
     request: str
@@ -80,6 +82,7 @@ class Generation:
     forwards: int | None
     device: DeviceHealth = field(default_factory=DeviceHealth)
     failure: Failure | None = None
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -94,6 +97,7 @@ class Generation:
         made["device"] = DeviceHealth(**{**made["device"], "throttle": tuple(made["device"]["throttle"])})
         if made["failure"] is not None:
             made["failure"] = Failure(**made["failure"])
+        made["notes"] = tuple(made.get("notes", ()))
         return Generation(**made)
 
 
@@ -103,6 +107,7 @@ class Loaded:
 
     accelerator: slug of the device ("cpu", "nvidia-h200"); weights: SHA-256 over the hashes of the weight files;
     placement: how it lies on the device; versions: of every package that can change a picture or its cost.
+    `notes`: planted faults with the proof that they are active, and what a meter cannot measure here, each in one line.
     """
 
     model: str
@@ -116,10 +121,12 @@ class Loaded:
     threads: int
     versions: Mapping[str, str]
     memory: Memory
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "versions": dict(self.versions)}
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {**fields, "versions": dict(self.versions), "memory": asdict(self.memory), "notes": list(self.notes)}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Loaded:
-        return Loaded(**{**data, "memory": Memory(**data["memory"])})
+        return Loaded(**{**data, "memory": Memory(**data["memory"]), "notes": tuple(data.get("notes", ()))})

@@ -1,0 +1,155 @@
+"""The child side of a host: loads one engine and makes calls until it is told to stop or its parent is gone.
+
+It runs in a fresh interpreter whose environment was complete before it started, so thread counts and CUDA settings
+hold from the first import on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from swapgate.engines.base import Engine, is_out_of_memory
+from swapgate.engines.registry import Setting, create
+from swapgate.errors import UserError
+from swapgate.hosts.board import Board
+from swapgate.hosts.wire import call_from_json, card_from_json, error_to_json, receive, send, send_images, sizes
+from swapgate.meters.clock import StageClock
+from swapgate.meters.kinds import Meters
+from swapgate.plan import Call
+from swapgate.runs.pixels import Pixels
+from swapgate.runs.records import Loaded, Memory, Times
+
+
+def main(connection: str, board: str) -> None:
+    """Serve the parent behind these file descriptors until it says close or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    threading.Thread(target=_leave_with_parent, name="swapgate-lifeline", daemon=True).start()
+    child = _Child(Connection(int(connection)), Board.attach(int(board)))
+    try:
+        child.serve()
+    except (EOFError, OSError):
+        os._exit(0)  # the parent is gone: nobody is left to tell
+
+
+def _leave_with_parent() -> None:
+    # Standard input is a pipe whose other end only the parent holds: it ends when the parent does, however that was.
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
+class _Child:
+    def __init__(self, connection: Connection, board: Board) -> None:
+        self._connection, self._board = connection, board
+        self._engine: Engine | None = None
+
+    def serve(self) -> None:
+        message = receive(self._connection)
+        if not self._load(message):
+            return
+        while (message := receive(self._connection))["op"] == "make":
+            self._make(call_from_json(message["call"]), queue=max(0.0, time.monotonic() - message["sent"]))
+        self._board.write("closing")
+        assert self._engine is not None
+        self._engine.close()
+
+    def _load(self, message: dict[str, Any]) -> bool:
+        card = card_from_json(message["card"])
+        self._board.write("importing")
+        try:
+            engine = create(card, Setting(threads=message["threads"], images_before=message["images_before"]))
+            self._board.write("loading")
+            begin = time.perf_counter()
+            engine.load()
+            seconds = time.perf_counter() - begin
+            self._board.write("looking at what was loaded")
+            self._meters = engine.meters()
+            self._clock = StageClock(now=self._meters.now, synchronise=self._meters.synchronise, tell=self._board.write)
+            loaded = _loaded(card.id, engine, self._meters, seconds)
+        except UserError as error:
+            send(self._connection, {"kind": "user-error", "error": error_to_json(error)})
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a record
+            self._send_failure(error, None)
+            return False
+        self._engine = engine
+        self._board.write("idle")
+        send(self._connection, {"kind": "loaded", "loaded": loaded.as_json()})
+        return True
+
+    def _make(self, call: Call, queue: float) -> None:
+        assert self._engine is not None
+        self._meters.memory.begin()
+        try:
+            self._clock.start()
+            images = self._engine.make(call, self._clock)
+            self._clock.stop()
+            _check(call, images)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a record
+            # Names in frames keep tensors alive; the memory after the failure must not include them.
+            traceback.clear_frames(error.__traceback__)
+            self._send_failure(error, self._measured(None))
+            return
+        measured = self._measured(self._clock.times(queue=queue))
+        self._board.write("sending images")
+        send(self._connection, {"kind": "made", "sizes": sizes(images), **measured})
+        send_images(self._connection, images)
+        self._board.write("idle")
+
+    def _measured(self, times: Times | None) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        assert self._engine is not None
+        return {
+            "times": None if times is None else asdict(times), "memory": asdict(self._meters.memory.end()),
+            "forwards": self._clock.forwards, "device": asdict(self._meters.health()), "notes": list(self._engine.notes()),
+        }
+
+    def _send_failure(self, error: Exception, measured: dict[str, Any] | None) -> None:
+        stage = self._board.read()
+        kind = "out-of-memory" if is_out_of_memory(error) else "exception"
+        message = _described(error)
+        if kind == "out-of-memory" and measured is not None:
+            message += f"; peak {_peak(measured['memory'])} MiB"
+        send(self._connection, {"kind": "failed", "failure": {"kind": kind, "message": message, "stage": stage}, **(measured or {})})
+
+
+def _loaded(model: str, engine: Engine, meters: Meters, seconds: float) -> Loaded:
+    identity = engine.identity()
+    memory: Memory = meters.memory.end()
+    return Loaded(
+        model=model, seconds=seconds, accelerator=meters.accelerator, device_name=meters.device_name, weights=identity.weights,
+        placement=identity.placement, dtype=identity.dtype, attention=identity.attention, threads=identity.threads,
+        versions=identity.versions, memory=memory, notes=(*engine.notes(), *meters.notes),
+    )
+
+
+def _check(call: Call, images: list[Pixels]) -> None:
+    if len(images) != len(call.requests):
+        raise ValueError(f"the engine returned {len(images)} images; the call asks for {len(call.requests)}")
+    for (height, width), request in zip(sizes(images), call.requests, strict=True):
+        if (width, height) != (request.width, request.height):
+            raise ValueError(f"the engine returned an image of {width} x {height}; the request asks for {request.width} x {request.height}")
+
+
+def _described(error: Exception) -> str:
+    """Type, message and the line that raised it, on one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" (at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+
+
+def _peak(memory: dict[str, Any]) -> str:
+    peak = memory["allocated"] if memory["allocated"] is not None else memory["resident"]
+    return f"{peak:.0f}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,40 @@
+"""What a host measures a call with. An engine brings the meters that fit where it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from swapgate.runs.records import DeviceHealth, Memory
+
+
+class MemoryMeter(Protocol):
+    """Peaks of one call: `begin` resets them, `end` reads them. MiB."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> Memory: ...
+
+
+def nothing() -> None:
+    """A synchronisation for devices that need none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meters:
+    """The meters of one engine.
+
+    now: seconds of a monotonic clock; synchronise: waits until the device has done what it was given; health: state of
+    the device now; accelerator: its slug ("nvidia-h200", "cpu-amd-epyc"); device_name: as its maker writes it;
+    notes: what cannot be measured here and why, one line each.
+    """
+
+    memory: MemoryMeter
+    accelerator: str
+    device_name: str
+    now: Callable[[], float] = time.perf_counter
+    synchronise: Callable[[], None] = nothing
+    health: Callable[[], DeviceHealth] = DeviceHealth
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,145 @@
+"""Peak memory of one call: torch's allocator, the process on the device as NVML sees it, resident host memory. MiB.
+
+Resident peaks come from the kernel's high-water mark (VmHWM), which is exact and costs nothing while the call runs;
+writing "5" to /proc/self/clear_refs resets it (proc(5), "clear_refs"). Some sandboxes accept the write and do nothing,
+so it is tried once. Where it does not work, a thread samples the resident size every 5 ms and can miss a shorter peak.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from swapgate.runs.records import Memory
+
+MIB = 1024 * 1024
+SAMPLE_SECONDS = 0.005
+_CLEAR = "/proc/self/clear_refs"
+_STATUS = "/proc/self/status"
+_STATM = "/proc/self/statm"
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+class ResidentPeak(Protocol):
+    """The largest resident size of this process since `reset`."""
+
+    def reset(self) -> None: ...
+
+    def peak(self) -> float: ...
+
+
+def resident_now() -> float:
+    """Resident size of this process in MiB."""
+    try:
+        with open(_STATM, encoding="ascii") as file:
+            return int(file.read().split()[1]) * _PAGE / MIB
+    except OSError:
+        import psutil
+
+        return float(psutil.Process().memory_info().rss) / MIB
+
+
+class HighWater:
+    """The kernel's own mark."""
+
+    def reset(self) -> None:
+        with open(_CLEAR, "w", encoding="ascii") as file:
+            file.write("5")
+
+    def peak(self) -> float:
+        with open(_STATUS, encoding="ascii") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 1024
+        raise OSError(f"{_STATUS} has no VmHWM")
+
+
+class Sampler:
+    """A thread that looks every `SAMPLE_SECONDS`; it runs only between `reset` and `peak`."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._peak = 0.0
+
+    def reset(self) -> None:
+        self.peak()
+        self._stop = threading.Event()
+        self._peak = resident_now()
+        self._thread = threading.Thread(target=self._watch, args=(self._stop,), name="swapgate-memory", daemon=True)
+        self._thread.start()
+
+    def peak(self) -> float:
+        if self._thread is not None:
+            self._stop.set()
+            self._thread.join()
+            self._thread = None
+        self._peak = max(self._peak, resident_now())
+        return self._peak
+
+    def _watch(self, stop: threading.Event) -> None:
+        while not stop.wait(SAMPLE_SECONDS):
+            self._peak = max(self._peak, resident_now())
+
+
+def high_water_works(megabytes: int = 32) -> bool:
+    """Whether the mark rises with `megabytes` and falls after a reset, tried with real memory."""
+    mark = HighWater()
+    try:
+        mark.reset()
+        before = mark.peak()
+        block = bytearray(megabytes * MIB)
+        block[::4096] = b"\1" * len(block[::4096])
+        risen = mark.peak()
+        del block
+        mark.reset()
+        return risen - before > megabytes / 2 and risen - mark.peak() > megabytes / 2
+    except OSError:
+        return False
+
+
+def resident_peak() -> tuple[ResidentPeak, tuple[str, ...]]:
+    """The best way there is here, and a note when it is not exact."""
+    if Path(_CLEAR).exists() and high_water_works():
+        return HighWater(), ()
+    return Sampler(), (f"resident memory: sampled every {SAMPLE_SECONDS * 1000:g} ms, because the kernel's mark cannot be reset here",)
+
+
+class CpuMemory:
+    """Meter of an engine on the CPU: the resident size of its process stands for everything."""
+
+    def __init__(self, resident: ResidentPeak) -> None:
+        self._resident = resident
+
+    def begin(self) -> None:
+        self._resident.reset()
+
+    def end(self) -> Memory:
+        peak = self._resident.peak()
+        return Memory(allocated=None, reserved=None, process=None, resident=peak, held=resident_now())
+
+
+class CudaMemory:
+    """Meter of an engine on a CUDA device; `process` asks NVML for this process's MiB on the device, or gives None."""
+
+    def __init__(self, device: Any, resident: ResidentPeak, process: Callable[[], float | None]) -> None:
+        import torch
+
+        self._cuda: Any = torch.cuda
+        self._device, self._resident, self._process = device, resident, process
+
+    def begin(self) -> None:
+        self._cuda.reset_peak_memory_stats(self._device)
+        self._resident.reset()
+
+    def end(self) -> Memory:
+        self._cuda.synchronize(self._device)
+        return Memory(
+            allocated=self._cuda.max_memory_allocated(self._device) / MIB,
+            reserved=self._cuda.max_memory_reserved(self._device) / MIB,
+            process=self._process(), resident=self._resident.peak(),
+            held=self._cuda.memory_allocated(self._device) / MIB,
+        )
