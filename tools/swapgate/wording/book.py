@@ -95,7 +95,10 @@ def load(folder: Path) -> WordingBook:
         raise UserError(where=str(folder), rule="the folder of approved edits must exist",
                         remedy="create it with en.toml or zh.toml, or correct the path")  # fmt: skip
     lexicons = [read_lexicon(path) for path in sorted(folder.glob("*.toml"))]
-    return WordingBook(edits=MappingProxyType({lexicon.language: compiled(lexicon) for lexicon in lexicons}), where=str(folder))
+    return WordingBook(
+        edits=MappingProxyType({lexicon.language: compiled(lexicon) for lexicon in lexicons}),
+        where=str(folder),
+    )
 
 
 def compiled(lexicon: Lexicon) -> tuple[Edit, ...]:
@@ -114,7 +117,11 @@ def compiled(lexicon: Lexicon) -> tuple[Edit, ...]:
 def read_lexicon(path: Path) -> Lexicon:
     """One language's file. UserError for an unknown key, a repeated or empty entry, or a synonym that says nothing new."""
     if path.stem not in LANGUAGES:
-        raise UserError(where=str(path), rule=f"a file is named after a language: {', '.join(LANGUAGES)}", remedy="rename or remove it")
+        raise UserError(
+            where=str(path),
+            rule=f"a file is named after a language: {', '.join(LANGUAGES)}",
+            remedy="rename or remove it",
+        )
     top = load_toml(path)
     clauses = top.table("clauses", {})
     lexicon = Lexicon(
@@ -169,7 +176,9 @@ def _strings(table: Table, name: str) -> tuple[str, ...]:
     values = table.strings(name, [])
     for value in values:
         if value != value.strip() or _marked(value):
-            raise table.wrong(name, "no quotation marks, and no space before or after", "correct the entry", value)
+            raise table.wrong(
+                name, "no quotation marks, and no space before or after", "correct the entry", value
+            )
     _once(table, name, [value.lower() for value in values])
     return values
 
@@ -180,7 +189,9 @@ def _wrapper(table: Table) -> Wrapper:
         starts=_strings(table, "starts"), unless=_strings(table, "unless"),
     )  # fmt: skip
     if not wrapper.before.strip() or _marked(wrapper.before + wrapper.after):
-        raise table.wrong("before", "text in front of the prompt, without quotation marks", "write the request")
+        raise table.wrong(
+            "before", "text in front of the prompt, without quotation marks", "write the request"
+        )
     table.finish()
     return wrapper
 
@@ -188,7 +199,9 @@ def _wrapper(table: Table) -> Wrapper:
 def _suffix(table: Table) -> Suffix:
     suffix = Suffix(id=_id(table), text=table.take("text", str))
     if not suffix.text.strip(" ,，.。") or _marked(suffix.text):
-        raise table.wrong("text", "words to put behind the prompt, without quotation marks", "write the suffix")
+        raise table.wrong(
+            "text", "words to put behind the prompt, without quotation marks", "write the suffix"
+        )
     table.finish()
     return suffix
 
@@ -208,7 +221,11 @@ def _once(table: Table, name: str, values: list[str]) -> None:
 
 def _marked(text: str) -> bool:
     """Whether the text holds a quotation mark; an apostrophe between letters is none."""
-    bare = "".join(c for i, c in enumerate(text) if not (c in _APOSTROPHES and text[i - 1 : i].isalnum() and text[i + 1 : i + 2].isalnum()))
+    bare = "".join(
+        c
+        for i, c in enumerate(text)
+        if not (c in _APOSTROPHES and text[i - 1 : i].isalnum() and text[i + 1 : i + 2].isalnum())
+    )
     return bool(MARKS.intersection(bare))
 
 

@@ -50,8 +50,8 @@ def _swaps(text: str, *, language: str, bindings: Bindings) -> list[Change]:
         spans = [_trimmed(shown, *span) for span in _between(shown, _COMMAS[language], start, end)]
         clauses = [shown[a:b] for a, b in spans]
         for i in range(1, len(spans) - 1):
-            # A clause that leans on the second of the pair would lean on the other one afterwards.
-            followed = i + 2 < len(spans) and _leans(clauses[i + 2], language, bindings)
+            # A clause that refers to the second of the pair would refer to the other one afterwards.
+            followed = i + 2 < len(spans) and _refers(clauses[i + 2], language, bindings)
             if not followed and _may_swap(clauses[i], clauses[i + 1], language, bindings):
                 found.append(_swap(text, spans[i], spans[i + 1]))
     return found
@@ -86,12 +86,13 @@ def _trimmed(shown: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _is_tied(clause: str, language: str, bindings: Bindings) -> bool:
-    labelled = re.search("[:：]", clause) is not None
-    return not clause or labelled or _leans(clause, language, bindings) or _has(clause, bindings.relations, language)
+    return not clause or re.search("[:：]", clause) is not None or _refers(clause, language, bindings)
 
 
-def _leans(clause: str, language: str, bindings: Bindings) -> bool:
-    return any(re.match(_word(word, language), clause, re.IGNORECASE) for word in bindings.openings)
+def _refers(clause: str, language: str, bindings: Bindings) -> bool:
+    """Whether the clause cannot be understood without the ones before it."""
+    begins = any(re.match(_word(word, language), clause, re.IGNORECASE) for word in bindings.openings)
+    return begins or _has(clause, bindings.relations, language)
 
 
 def _has(clause: str, words: tuple[str, ...], language: str) -> bool:

@@ -67,7 +67,9 @@ class Edit:
         """Every change that alters the text and leaves all quoted strings as they are; its index is its place."""
         said = quoted(text)
         return tuple(
-            change for change in self.find(text) if (new := substitute(text, (change,))) != text and quoted(new) == said
+            change
+            for change in self.find(text)
+            if (new := substitute(text, (change,))) != text and quoted(new) == said
         )
 
     def apply(self, text: str, place: int) -> str | None:

@@ -49,7 +49,12 @@ def wrapper_edit(language: str, wrapper: Wrapper, others: tuple[Wrapper, ...]) -
 
 
 def suffix_edit(language: str, suffix: Suffix) -> Edit:
-    return Edit(id=suffix.id, kind=Kind.SUFFIX, languages=frozenset({language}), find=partial(_followed, suffix=suffix))
+    return Edit(
+        id=suffix.id,
+        kind=Kind.SUFFIX,
+        languages=frozenset({language}),
+        find=partial(_followed, suffix=suffix),
+    )
 
 
 def _wrapped(text: str, *, wrapper: Wrapper, asked: tuple[str, ...]) -> list[Change]:
@@ -59,7 +64,10 @@ def _wrapped(text: str, *, wrapper: Wrapper, asked: tuple[str, ...]) -> list[Cha
     if not wrapper.starts:
         return [_around(text, wrapper, text[0])]
     # Chinese writes the noun right behind the number, so only an English word must end there.
-    begins = any(re.match(re.escape(word) + (r"\b" if word.isascii() else ""), text, re.IGNORECASE) for word in wrapper.starts)
+    begins = any(
+        re.match(re.escape(word) + (r"\b" if word.isascii() else ""), text, re.IGNORECASE)
+        for word in wrapper.starts
+    )
     return [_around(text, wrapper, text[0].lower())] if begins else []
 
 

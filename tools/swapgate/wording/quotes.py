@@ -21,7 +21,7 @@ _BLANK = "\u25a1"
 
 def interiors(text: str) -> tuple[tuple[int, int], ...]:
     """[start, end) of every outermost quotation, without its marks, from left to right."""
-    return tuple(_scan(text))
+    return () if MARKS.isdisjoint(text) else tuple(_scan(text))
 
 
 def quoted(text: str) -> tuple[str, ...]:
@@ -62,7 +62,9 @@ def _closing(text: str, opened: int) -> int:
     opening, closing = text[opened], PAIRS[text[opened]]
     depth = 1
     for at in range(opened + 1, len(text)):
-        if text[at] == closing and not _is_apostrophe(text, at):
+        if _is_apostrophe(text, at):
+            continue
+        if text[at] == closing:
             depth -= 1
         elif text[at] == opening:
             depth += 1

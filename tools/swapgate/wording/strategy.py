@@ -33,7 +33,11 @@ Room = tuple[Edit, int]
 
 
 def rewordings(
-    text: str, language: str, book: WordingBook, max_edits: int = MAX_EDITS, approved: Collection[str] | None = None
+    text: str,
+    language: str,
+    book: WordingBook,
+    max_edits: int = MAX_EDITS,
+    approved: Collection[str] | None = None,
 ) -> SearchStrategy[Rewording]:
     """Rewordings of a prompt with at most `max_edits` edits; shrinks towards the original.
 
@@ -84,13 +88,13 @@ def draw(
     pool: list[Rewording] = []
     for examples in (10 * n + 40, 100 * n + 400):
         if len(pool) < n:
-            pool = _pool(strategy, examples, f"{seed_text}\n{language}\n{text}")
+            pool = _pool(strategy, examples, _digest(seed_text, language, text))
     if len(pool) < n:
         raise UserError(
             where=book.where, key=language, value=text, rule=f"{n} different rewordings; its approved edits yield {len(pool)}",
             remedy=f"ask for at most {len(pool)}, approve more kinds, or add synonyms to {language}.toml",
         )  # fmt: skip
-    return _spread(pool, n)
+    return _spread(sorted(pool, key=lambda rewording: _digest(seed_text, rewording.text)), n)
 
 
 def smallest(rewording: Rewording, breaks: Callable[[Rewording], bool], budget: int) -> Rewording:
@@ -154,7 +158,9 @@ def _find(candidates: Sequence[Rewording], breaks: Callable[[Rewording], bool]) 
     from hypothesis import strategies as st
     from hypothesis.errors import NoSuchExample
 
-    limits = settings(database=None, derandomize=True, deadline=None, max_examples=max(100, 2 * len(candidates)))
+    limits = settings(
+        database=None, derandomize=True, deadline=None, max_examples=max(100, 2 * len(candidates))
+    )
     try:
         return find(st.sampled_from(candidates), breaks, settings=limits, random=Random(0))
     except NoSuchExample:
@@ -171,13 +177,13 @@ def _rooms(text: str, edits: Sequence[Edit]) -> list[list[Room]]:
     return [rooms for rooms in by_kind.values() if rooms]
 
 
-def _pool(strategy: SearchStrategy[Rewording], examples: int, seed_text: str) -> list[Rewording]:
-    """Different rewordings in the order in which hypothesis makes them, without the original."""
+def _pool(strategy: SearchStrategy[Rewording], examples: int, number: int) -> list[Rewording]:
+    """Different rewordings in the order in which hypothesis makes them, simple ones early, without the original."""
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
     found: dict[str, Rewording] = {}
 
-    @seed(int.from_bytes(sha256(seed_text.encode()).digest()[:8], "big"))
+    @seed(number)
     @settings(
         max_examples=examples, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
@@ -191,13 +197,20 @@ def _pool(strategy: SearchStrategy[Rewording], examples: int, seed_text: str) ->
     return list(found.values())
 
 
+def _digest(*parts: str) -> int:
+    """A number that hangs on nothing but the parts; Python's own hash differs between processes."""
+    return int.from_bytes(sha256("\n".join(parts).encode()).digest()[:8], "big")
+
+
 def _spread(pool: list[Rewording], n: int) -> tuple[Rewording, ...]:
     """`n` of the pool, each time the earliest among those whose kinds were used least so far."""
     used = dict.fromkeys(INNOCENCE, 0)
     chosen: list[Rewording] = []
     left = list(pool)
     while len(chosen) < n:
-        best = min(left, key=lambda rewording: sum(used[kind] for kind in rewording.kinds) / len(rewording.kinds))
+        best = min(
+            left, key=lambda rewording: sum(used[kind] for kind in rewording.kinds) / len(rewording.kinds)
+        )
         left.remove(best)
         chosen.append(best)
         for kind in best.kinds:

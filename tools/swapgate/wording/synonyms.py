@@ -17,7 +17,9 @@ _SILENT_H = ("hour", "honest", "honour", "heir")
 _YOU_SOUND = ("uni", "use", "usu", "eu", "one", "once")
 
 
-def synonym_edits(language: str, table: dict[str, tuple[str, ...]], keep: tuple[str, ...]) -> tuple[Edit, ...]:
+def synonym_edits(
+    language: str, table: dict[str, tuple[str, ...]], keep: tuple[str, ...]
+) -> tuple[Edit, ...]:
     """One edit for every (word, synonym), in the order of the table; its places count that word in the text."""
     # The replacements are known words too: the blue of "royal blue" must not become "royal blue" again.
     known = {*table, *keep, *(new for synonyms in table.values() for new in synonyms)}
@@ -43,7 +45,9 @@ def _known_words(text: str, pattern: str) -> tuple[tuple[int, int], ...]:
     """Spans of the longest known word at each place, without those that lie inside another."""
     spans = [match.span(1) for match in re.finditer(pattern, text, re.IGNORECASE)]
     return tuple(
-        (start, end) for start, end in spans if not any(a <= start and end <= b for a, b in spans if (a, b) != (start, end))
+        (start, end)
+        for start, end in spans
+        if not any(a <= start and end <= b for a, b in spans if (a, b) != (start, end))
     )
 
 
