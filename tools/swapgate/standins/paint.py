@@ -205,7 +205,7 @@ def watercolour(rgb: Tensor, alpha: Tensor, texture: Texture) -> Tensor:
     margin = paper_margin(size, texture.wash)
     pool = (alpha * (1 - blur(alpha, 2.0)) + 0.6 * margin * (1 - blur(margin, 2.0))).clamp(0, 1)
     wash = 0.10 * smooth(texture.wash[:, :1], size) + 0.035 * smooth(texture.paper, size)
-    density = DENSITY * (1 + wash) + 0.55 * pool
+    density = DENSITY * (1 + wash) + 0.45 * pool
     painted = 1 - (1 - bleed / sheet) * density
     return sheet * torch.lerp(torch.ones_like(painted), painted, margin)
 
