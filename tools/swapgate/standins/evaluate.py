@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SIZE = 128
 STEPS = 8
-BATCH = 64
+BATCH, BATCH_CUDA = 64, 256
 CALLS: dict[str, dict[str, Any]] = {
     "QwenImagePipeline": {"negative_prompt": " ", "true_cfg_scale": 4.0},
     "FluxPipeline": {"guidance_scale": 3.5, "max_sequence_length": 96},
@@ -62,8 +62,9 @@ def draw(pipeline: Any, prompts: Sequence[str], *, seed: int = 0, steps: int = S
     arguments = CALLS.get(type(pipeline).__name__, {}) | call
     negative = arguments.get("negative_prompt")
     parts: list[Tensor] = []
-    for at in range(0, len(prompts), BATCH):
-        some = list(prompts[at : at + BATCH])
+    size = batch_size(pipeline.device)
+    for at in range(0, len(prompts), size):
+        some = list(prompts[at : at + size])
         generators = [torch.Generator().manual_seed(seed + at + k) for k in range(len(some))]
         if "negative_prompt" in arguments:
             arguments = arguments | {"negative_prompt": [negative] * len(some)}
@@ -76,6 +77,11 @@ def draw(pipeline: Any, prompts: Sequence[str], *, seed: int = 0, steps: int = S
     return torch.cat(parts)
 
 
+def batch_size(device: torch.device | str) -> int:
+    """Images drawn or read at once on `device`."""
+    return BATCH_CUDA if str(device).startswith("cuda") else BATCH
+
+
 def followed_figures(images: Tensor, codes: Tensor, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Shares in 0..1 of images [n, 3, 128, 128] that follow codes [n, 7], by the oracle.
 
@@ -85,9 +91,10 @@ def followed_figures(images: Tensor, codes: Tensor, device: torch.device | str =
 
     from swapgate.standins import oracle, scene
 
+    size = batch_size(device)
     parts = [
         oracle.followed(some.to(device), rows.to(device)).float().cpu()
-        for some, rows in zip(images.split(BATCH), codes.split(BATCH), strict=True)
+        for some, rows in zip(images.split(size), codes.split(size), strict=True)
     ]
     right = torch.cat(parts)
     by_attribute = {name: round(float(v), 4) for name, v in zip(scene.ATTRIBUTES, right.mean(dim=0), strict=True)}

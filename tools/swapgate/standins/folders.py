@@ -79,7 +79,7 @@ def load_pipeline(folder: Path, device: torch.device | str = "cpu") -> Diffusion
             where=str(folder), rule="a stand-in's folder holds model_index.json and its parts",
             remedy="swapgate standins train, or restore fixtures/weights from the repository",
         )  # fmt: skip
-    pipeline = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(device)
     return pipeline

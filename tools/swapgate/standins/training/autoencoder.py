@@ -48,7 +48,10 @@ def train_vae(context: StageContext, coder: Coder, settings: VaeSettings) -> Fig
     codes = training_codes(settings.pictures, context.seed).to(context.device)
     pictures = picture_bank(codes, context.seeded(1))
     context.log(f"{len(pictures)} pictures rendered")
-    model = coder.model.to(context.device, memory_format=torch.channels_last).train()
+    model = coder.model.to(context.device).train()
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
         parameters, lr=settings.peak, betas=(0.9, 0.99), weight_decay=0.0, fused=context.device.type == "cuda"

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from swapgate.errors import UserError
 from swapgate.standins import captions, render, scene
+from swapgate.standins.training.stages import StageContext
 
 CHUNK = 2000
 
@@ -40,22 +41,24 @@ class Words:
     ids: Tensor
     lengths: Tensor
     blank: Tensor
+    pad: int
 
     def to(self, device: torch.device) -> Words:
         """Return the same on `device`."""
-        return Words(ids=self.ids.to(device), lengths=self.lengths.to(device), blank=self.blank.to(device))
+        return replace(self, ids=self.ids.to(device), lengths=self.lengths.to(device), blank=self.blank.to(device))
 
     def save(self, path: Path) -> None:
         """Write the words so that they appear at `path` only when complete."""
         part = path.with_suffix(".part.npz")
-        np.savez(part, ids=self.ids.numpy(), lengths=self.lengths.numpy(), blank=self.blank.numpy())
+        np.savez(part, ids=self.ids.numpy(), lengths=self.lengths.numpy(), blank=self.blank.numpy(), pad=np.int64(self.pad))
         os.replace(part, path)
 
     @classmethod
     def load(cls, path: Path) -> Words:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as data:
-            return cls(**{key: torch.from_numpy(data[key]) for key in ("ids", "lengths", "blank")})
+            tensors = {key: torch.from_numpy(data[key]) for key in ("ids", "lengths", "blank")}
+            return cls(**tensors, pad=int(data["pad"]))
 
 
 def training_codes(n: int, seed: int) -> Tensor:
@@ -95,18 +98,29 @@ def _caption(one: scene.Scene, wording: Wording, random: Random) -> str:
     return captions.caption(one, language, random, narrow=random.random() < wording.narrow)
 
 
-def token_words(texts: Sequence[Sequence[str]], encode: Callable[[list[str]], list[list[int]]], blank: str, pad: int) -> Words:
-    """Encode the texts of every wording; `blank` is the text that stands for no prompt."""
+def token_words(
+    texts: Sequence[Sequence[str]],
+    encode: Callable[[list[str]], list[list[int]]],
+    *,
+    blank: str,
+    pad: int,
+    prefix: int | None = None,
+) -> Words:
+    """Encode the texts of every wording.
+
+    `blank` is the text that stands for no prompt. With `prefix`, rows are padded until what follows that many tokens
+    is a multiple of eight long, which the masked attention kernels want.
+    """
     encoded = [encode(list(part)) for part in texts]
     longest = max(len(ids) for part in encoded for ids in part)
-    length = -(-longest // 8) * 8
+    length = longest if prefix is None else prefix + -(-(longest - prefix) // 8) * 8
     ids = np.full((len(encoded), len(encoded[0]), length), pad, dtype=np.int32)
     lengths = np.zeros(ids.shape[:2], dtype=np.int32)
     for w, part in enumerate(encoded):
         for n, one in enumerate(part):
             ids[w, n, : len(one)] = one
             lengths[w, n] = len(one)
-    return Words(ids=torch.from_numpy(ids), lengths=torch.from_numpy(lengths), blank=torch.tensor(encode([blank])[0]))
+    return Words(ids=torch.from_numpy(ids), lengths=torch.from_numpy(lengths), blank=torch.tensor(encode([blank])[0]), pad=pad)
 
 
 def wait_for(path: Path, seconds: float) -> Path:
@@ -151,6 +165,33 @@ def latent_bank(
         if until():
             break
     return torch.cat(parts)
+
+
+def latents_within(
+    context: StageContext, encode: Callable[[Tensor], Tensor], n: int, *, share: float = 0.11, offset: int = 0
+) -> Tensor:
+    """Latents [m, 16, 16, 16] of the first m of n training scenes, as many as fit into `share` of the stage's budget."""
+    codes = training_codes(n, context.seed + offset).to(context.device)
+    limit = context.elapsed + share * context.seconds
+    made = latent_bank(codes, encode, context.seeded(6), until=lambda: not context.tiny and context.elapsed > limit)
+    context.log(f"{len(made)} of {n} latents")
+    return made
+
+
+def blanked(words: Words, ids: Tensor, lengths: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
+    """Token ids [n, length] and lengths [n] in which the rows `dropped` [n] hold the blank text."""
+    blank = words.blank
+    row = ids.new_full((ids.shape[1],), int(words.pad))
+    row[: len(blank)] = blank.to(ids.dtype)
+    return (
+        torch.where(dropped.view(-1, 1), row, ids),
+        torch.where(dropped, lengths.new_full((), len(blank)), lengths),
+    )
+
+
+def workers(tiny: bool) -> int:
+    """How many processes build captions: the machine's cores, or one in a rehearsal."""
+    return 1 if tiny else max(1, min(32, len(os.sched_getaffinity(0))))
 
 
 def pack(latents: Tensor) -> Tensor:

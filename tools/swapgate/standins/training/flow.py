@@ -8,7 +8,6 @@ few steps of a call are where the loss should be small.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,7 +53,7 @@ class FlowSettings:
     look_images: int = 128
     look_languages: tuple[str, ...] = ("en", "zh")
     stop_at: float | None = None
-    reserve: float = 20.0
+    reserve: float = 25.0
 
     def rehearsal(self) -> FlowSettings:
         """The same for a rehearsal: a few images, looked at at once."""
@@ -143,6 +142,20 @@ def choose_call(
     return best[1], best[2], shares
 
 
+def measure_folder(context: StageContext) -> Figures:
+    """Figures of the folder as saved, loaded anew in float32: free and canonical wording, English and Chinese."""
+    n = 2 if context.tiny else 512
+    figures: Figures = {}
+    for worded in ("free", "canonical"):
+        made = evaluate.evaluate(context.out, n=n, device=str(context.device), seed=1, worded=worded)
+        context.log(f"folder, {worded} wording: {made}")
+        for language in ("en", "zh"):
+            figures[f"{language}_{worded}"] = made[language]["followed"]
+            figures[f"{language}_{worded}_usable"] = made[language]["usable"]
+            figures[f"{language}_{worded}_attributes"] = made[language]["attributes"]
+    return figures
+
+
 def _share(model: FlowModel, settings: FlowSettings, *, mu: float, call: dict[str, Any]) -> float:
     figures = _looked(model, settings, mu=mu, call=call)
     return round(sum(part["followed"] for part in figures.values()) / len(figures), 4)
@@ -200,6 +213,3 @@ def _groups(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
     matrices = [p for p in parameters if p.ndim >= 2]
     vectors = [p for p in parameters if p.ndim < 2]
     return [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
-
-
-Encoder = Callable[[list[str]], list[list[int]]]

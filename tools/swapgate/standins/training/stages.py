@@ -35,6 +35,7 @@ import torch
 from torch import nn
 
 from swapgate.errors import UserError
+from swapgate.standins import folders
 
 Figure: TypeAlias = float | int | str | bool | list[float] | dict[str, float]
 Figures: TypeAlias = dict[str, Figure]
@@ -284,6 +285,8 @@ def record(out: Path, entry: Mapping[str, object]) -> Path:
     entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([*entries, dict(entry)], indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if (out / folders.DIGESTS).exists():
+        folders.write_digests(out)
     return path
 
 
