@@ -91,10 +91,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def setup_of(config: pytest.Config) -> Setup:
     """The checked cards and tasks of this session; UsageError with the whole explanation for any mistake in them."""
     if SETUP not in config.stash:
-        from swapgate.config import read_config
+        from swapgate.config import find_config
 
         try:
-            config.stash[SETUP] = prepare(read_config(config.rootpath), options_of(config))
+            config.stash[SETUP] = prepare(find_config(config.rootpath), options_of(config))
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[SETUP]

@@ -25,7 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--update-baselines", dest="swapgate_update", action="store_true", help="run, then accept the run as baseline")
     group.addoption("--baseline-reason", dest="swapgate_reason", default="", metavar="TEXT", help="why the baseline is accepted; kept with it")
     group.addoption("--allow-ci-update", dest="swapgate_allow_ci", action="store_true", help="let --update-baselines write where CI is set")
-    group.addoption("--strict", dest="swapgate_strict", action="store_true", help="undecided cells fail, too (for CI)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,9 +50,18 @@ def options_of(config: pytest.Config) -> Options:
         root=config.rootpath, models=_names(value("swapgate_model")), tasks=_names(value("swapgate_task")),
         against=value("swapgate_against") or None, run_dir=_path(value("swapgate_run_dir")), resume=resume, replay=replay,
         update_baselines=update, reason=value("swapgate_reason"), allow_ci=bool(value("swapgate_allow_ci")),
-        strict=bool(value("swapgate_strict")), null=null or (NULL_PROCESSES if update else 0),
+        strict=is_strict(config), null=null or (NULL_PROCESSES if update else 0),
         command="pytest " + " ".join(argument for argument in config.invocation_params.args if isinstance(argument, str)),
     )
+
+
+def is_strict(config: pytest.Config) -> bool:
+    """Whether `--strict` was given: pytest's own option, under which undecided cells fail, too.
+
+    pytest 9 turns it into an override of its ini option `strict`; a project that sets that ini option for its own tests
+    has not asked for a decision on every cell.
+    """
+    return "strict=true" in (config.getoption("override_ini") or [])
 
 
 def _names(text: str) -> tuple[str, ...]:
