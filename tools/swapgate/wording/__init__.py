@@ -1,4 +1,4 @@
-"""Edits that keep the meaning of a prompt, the hypothesis strategy over them, and the smallest that breaks."""
+"""Edits that keep the meaning of a prompt, the hypothesis strategy over them, the smallest that breaks."""
 
 from swapgate.wording.book import Lexicon, WordingBook, compiled, load, read_lexicon
 from swapgate.wording.edits import INNOCENCE, AppliedEdit, Change, Edit, Kind, Rewording, reworded

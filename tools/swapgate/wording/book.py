@@ -43,7 +43,7 @@ class Lexicon:
     language: str
     synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     keep: tuple[str, ...] = ()
-    bindings: Bindings = Bindings()
+    bindings: Bindings = field(default_factory=Bindings)
     wrappers: tuple[Wrapper, ...] = ()
     suffixes: tuple[Suffix, ...] = ()
 
@@ -84,7 +84,8 @@ class WordingBook:
             if _name(edit) == name and place.isdecimal() and int(place) > 0:
                 return AppliedEdit(edit=edit, place=int(place) - 1)
         raise UserError(
-            where=self.where, key=language, value=label, rule="the label of an approved edit, such as `synonym: cup→mug @1`",
+            where=self.where, key=language, value=label,
+            rule="the label of an approved edit, such as `synonym: cup→mug @1`",
             remedy=f"correct the label, or add the edit to {language}.toml",
         )  # fmt: skip
 
@@ -115,7 +116,7 @@ def compiled(lexicon: Lexicon) -> tuple[Edit, ...]:
 
 
 def read_lexicon(path: Path) -> Lexicon:
-    """One language's file. UserError for an unknown key, a repeated or empty entry, or a synonym that says nothing new."""
+    """One language's file. UserError for an unknown key, a repeated or empty entry, a synonym of itself."""
     if path.stem not in LANGUAGES:
         raise UserError(
             where=str(path),

@@ -1,8 +1,8 @@
 """Clause order: two neighbouring independent clauses between commas change places.
 
-The first clause holds the subject and stays. A clause that depends on what stands before it (a relation such as
-"left of", a participle, a pronoun, a label with a colon) neither moves nor is moved across. One exception: a
-clause that only says where in the picture ("on the left") and a clause about the look of the whole picture
+The first clause holds the subject and stays. A clause that depends on what stands before it (a relation such
+as "left of", a participle, a pronoun, a label with a colon) neither moves nor is moved across. One exception:
+a clause that only says where in the picture ("on the left") and a clause about the look of the whole picture
 ("film grain") may change places, since neither can lean on the other. Which words say so is data of the
 language's wording file.
 """

@@ -1,7 +1,7 @@
 """Edits that keep the meaning of a prompt, and what comes of applying several of them.
 
-An edit is a pure function of a text. It finds the places where it applies, from left to right, and changes one
-of them. `reworded` applies a set of edits in fixed stages, all edits of one kind at once against the same
+An edit is a pure function of a text. It finds the places where it applies, from left to right, and changes
+one of them. `reworded` applies a set of edits in fixed stages, all edits of one kind at once against the same
 text, so the order in which they are listed does not matter and leaving one out does not move the others.
 That is what makes shrinking to the smallest breaking rewording meaningful.
 """
@@ -64,7 +64,7 @@ class Edit:
     find: Finder = field(compare=False, repr=False)
 
     def changes(self, text: str) -> tuple[Change, ...]:
-        """Every change that alters the text and leaves all quoted strings as they are; its index is its place."""
+        """Every change that alters the text and leaves all quoted strings alone; its index is its place."""
         said = quoted(text)
         return tuple(
             change
@@ -80,7 +80,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedEdit:
-    """An edit at a place (0 is the leftmost). `str` is the form of reports and files: "synonym: cup→mug @1"."""
+    """An edit at a place (0 is the leftmost). `str` is the form for reports: "synonym: cup→mug @1"."""
 
     edit: Edit
     place: int

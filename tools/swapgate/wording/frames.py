@@ -1,7 +1,7 @@
 """What stands around a prompt: a polite request before it, a quality suffix behind it.
 
-Suffixes are the least innocent edits: they ask for a look. The default ones are those the vendor of Qwen-Image
-appends itself, and a report shows them as a kind of their own.
+Suffixes are the least innocent edits: they ask for a look. Among the bundled ones is the suffix that the
+vendor of Qwen-Image appends itself, and a report shows them as a kind of their own.
 """
 
 from __future__ import annotations

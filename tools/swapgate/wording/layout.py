@@ -121,7 +121,7 @@ def _names_a_thing(part: str) -> bool:
 
 
 def _unbracketed(text: str, *, opening: str, closing: str, comma: str) -> list[Change]:
-    """Brackets at the end of the text become a comma; in the middle that would change what belongs together."""
+    """Brackets at the end of the text become a comma; elsewhere that would change what belongs together."""
     match = re.search(rf"(?P<open>{opening})[^()（）]+(?P<close>{closing})(?=[.。]?$)", text)
     if not match or not match.start():
         return []

@@ -30,7 +30,7 @@ def quoted(text: str) -> tuple[str, ...]:
 
 
 def blanked(text: str) -> str:
-    """The text with every quoted character replaced, same length: for looking for commas outside quotations."""
+    """The text, same length, with every quoted character replaced: for finding commas outside quotations."""
     out = list(text)
     for start, end in interiors(text):
         out[start:end] = _BLANK * (end - start)

@@ -6,7 +6,8 @@ further left. The empty list of edits is the original.
 
 Nothing here depends on the process, the hash seed or an example database. The seed of every search is given,
 and all ranges stay below 100 so that hypothesis mixes in none of the constants that it collects from loaded
-modules. A draw belongs to the version of hypothesis: another one may choose other rewordings from the same seed.
+modules. A draw belongs to the version of hypothesis: another one may choose other rewordings from the same
+seed, so a run records the texts.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def draw(
             pool = _pool(strategy, examples, _digest(seed_text, language, text))
     if len(pool) < n:
         raise UserError(
-            where=book.where, key=language, value=text, rule=f"{n} different rewordings; its approved edits yield {len(pool)}",
+            where=book.where, key=language, value=text,
+            rule=f"{n} different rewordings; its approved edits yield {len(pool)}",
             remedy=f"ask for at most {len(pool)}, approve more kinds, or add synonyms to {language}.toml",
         )  # fmt: skip
     return _spread(sorted(pool, key=lambda rewording: _digest(seed_text, rewording.text)), n)
@@ -178,7 +180,7 @@ def _rooms(text: str, edits: Sequence[Edit]) -> list[list[Room]]:
 
 
 def _pool(strategy: SearchStrategy[Rewording], examples: int, number: int) -> list[Rewording]:
-    """Different rewordings in the order in which hypothesis makes them, simple ones early, without the original."""
+    """Different rewordings as hypothesis makes them, simple ones early, without the original."""
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
     found: dict[str, Rewording] = {}

@@ -1,8 +1,8 @@
 """Synonyms out of the curated tables, whole words only.
 
 English words end at word boundaries, keep their capitals and take a preceding a/an along. Chinese has no
-boundaries: a word inside a longer one that the tables know does not count, so the cat in 橘猫 is never read as
-猫 alone. Words listed under `keep` are known but never replaced.
+boundaries: a word inside a longer one that the tables know does not count, so the cat in 橘猫 is never read
+as 猫 alone. Words listed under `keep` are known but never replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _YOU_SOUND = ("uni", "use", "usu", "eu", "one", "once")
 def synonym_edits(
     language: str, table: dict[str, tuple[str, ...]], keep: tuple[str, ...]
 ) -> tuple[Edit, ...]:
-    """One edit for every (word, synonym), in the order of the table; its places count that word in the text."""
+    """One edit for every (word, synonym), in table order; its places count the word in the text."""
     # The replacements are known words too: the blue of "royal blue" must not become "royal blue" again.
     known = {*table, *keep, *(new for synonyms in table.values() for new in synonyms)}
     pattern = _pattern(language, tuple(sorted(known, key=lambda word: (-len(word), word))))
