@@ -1,0 +1,96 @@
+"""Tiny pipelines with random weights: the real classes and file layout, a fraction of a second a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swapgate.cards import Card, Judge
+from swapgate.plan import Call, Request
+
+CAPTIONS = ["a red cup on a blue table", "two green cars in the snow", "一只红色的杯子", "a photo of a small yellow house at night"]
+PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2")
+
+
+def _randomise(pipe: Any) -> None:
+    """The builders start blocks as the identity with zeros; zeros hide every fault, so give all tensors a spread."""
+    import torch
+
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for weight in pipe.transformer.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.2)
+
+
+@pytest.fixture(scope="session")
+def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved `QwenImagePipeline`, guided by two forwards a step."""
+    import torch
+
+    from swapgate.standins import qwen, tokenizers
+
+    torch.manual_seed(1)
+    shape = qwen.QwenShape.tiny()
+    tokenizer = tokenizers.train_qwen(CAPTIONS * 60)
+    pipe = qwen.assemble(
+        vae=qwen.build_vae(shape), transformer=qwen.build_transformer(shape),
+        text_encoder=qwen.build_text_encoder(shape, tokenizer), tokenizer=tokenizer, mu=0.8,
+    )
+    return _saved(pipe, tmp_path_factory.mktemp("weights") / "qwen")
+
+
+@pytest.fixture(scope="session")
+def flux_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved `FluxPipeline`, distilled: guidance is an input of its transformer."""
+    import torch
+
+    from swapgate.standins import flux, tokenizers
+
+    torch.manual_seed(1)
+    shape = flux.FluxShape.tiny()
+    clip, t5 = tokenizers.train_clip(CAPTIONS * 60), tokenizers.train_t5(CAPTIONS * 60)
+    pipe = flux.assemble(
+        vae=flux.build_vae(shape), transformer=flux.build_transformer(shape), clip=flux.build_clip(shape, clip),
+        clip_tokenizer=clip, t5=flux.build_t5(shape, t5), t5_tokenizer=t5, mu=0.8,
+    )
+    return _saved(pipe, tmp_path_factory.mktemp("weights") / "flux")
+
+
+def _saved(pipe: Any, folder: Path) -> Path:
+    _randomise(pipe)
+    pipe.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+@pytest.fixture
+def card_of() -> Callable[..., Card]:
+    """Makes a card of the diffusers engine for a folder."""
+
+    def make(folder: Path, **changes: Any) -> Card:
+        call: dict[str, Any] = {"num_inference_steps": 3}
+        given: dict[str, Any] = {
+            "id": folder.name, "title": folder.name, "engine": "diffusers", "source": folder.name, "revision": None, "pipeline": None,
+            "device": "cpu", "dtype": {"cpu": "float32", "cuda": "bfloat16"}, "call": call, "negative_prompt": {}, "expected_forwards": None,
+            "tasks": ("t",), "judge": Judge(source="judge"), "ceilings": {}, "usability_floor": 0.0, "timeout_seconds": 60.0,
+            "licence": "none", "path": folder.parent / f"{folder.name}.toml", "root": folder.parent,
+        }
+        return Card(**{**given, **changes})
+
+    return make
+
+
+@pytest.fixture
+def call_of() -> Callable[..., Call]:
+    """Makes a call of one or more requests, 64 x 32 pixels."""
+
+    def make(card: Card, *, seed: int = 1, images: int = 1, prompt: str = "a red cup", negative: str | None = None, **changes: Any) -> Call:
+        given: dict[str, Any] = {"width": 64, "height": 32, "call": tuple(card.call.items())}
+        return Call(requests=tuple(
+            Request(model=card.id, task="t", language="en", seed=seed, index=index, prompt=prompt, negative_prompt=negative, **{**given, **changes})
+            for index in range(images)
+        ))
+
+    return make
