@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from swapgate.wording import AppliedEdit, reworded
 from swapgate.wording.frames import Suffix, Wrapper, suffix_edit, wrapper_edit
 
-DRAW = Wrapper(id="draw", before="Please draw ", starts=("a", "two"), unless=("a photo",))
+DRAW = Wrapper(id="draw", before="Please draw ", starts=("a", "two"), unless=("a photo",), without=("sits",))
 THANKS = Wrapper(id="thanks", before="Make this: ", after=". Thanks.")
 QING = Wrapper(id="请画", before="请画", starts=("一", "两"))
 VENDOR = Suffix(id="4K", text=", Ultra HD, 4K.")
@@ -20,6 +20,8 @@ PLAIN = Suffix(id="sharp", text=", sharp")
     [
         (DRAW, "A red cup.", "Please draw a red cup."),
         (DRAW, "two cups", "Please draw two cups"),
+        (DRAW, "A cat sits on a book", None),
+        (DRAW, "A sign 'sits'", "Please draw a sign 'sits'"),
         (DRAW, "Above the sea", None),
         (DRAW, "A photo of a cup", None),
         (DRAW, "Fujifilm look", None),

@@ -10,7 +10,7 @@ One file a language:
     relations = ["left of"]               a clause that has this anywhere is tied to another one
     positions = ["on the left"]           a clause that is exactly this says where in the picture
     looks = ["film grain"]                a clause that has this anywhere is about the whole picture
-    [[wrapper]]                           id, before, after, starts, unless (see `frames.Wrapper`)
+    [[wrapper]]                           id, before, after, starts, unless, without (see `frames.Wrapper`)
     [[suffix]]                            id, text
 
 Whoever adds a line approves it: the pair must name the same picture in every prompt that it may meet.
@@ -187,7 +187,7 @@ def _strings(table: Table, name: str) -> tuple[str, ...]:
 def _wrapper(table: Table) -> Wrapper:
     wrapper = Wrapper(
         id=_id(table), before=table.take("before", str), after=table.take("after", str, ""),
-        starts=_strings(table, "starts"), unless=_strings(table, "unless"),
+        starts=_strings(table, "starts"), unless=_strings(table, "unless"), without=_strings(table, "without"),
     )  # fmt: skip
     if not wrapper.before.strip() or _marked(wrapper.before + wrapper.after):
         raise table.wrong(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from swapgate.wording.edits import Change, Edit, Kind
+from swapgate.wording.quotes import blanked
 
 _STOPS = ".。"
 
@@ -25,6 +26,7 @@ class Wrapper:
         after: text put behind, in place of the prompt's full stop; empty leaves the end alone.
         starts: words one of which must begin the prompt; empty for any prompt.
         unless: beginnings that the wrapper does not go with, such as "a photo" after "a picture of".
+        without: words that must stand nowhere in the prompt: "please draw a cat sits" is no sentence.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Wrapper:
     after: str = ""
     starts: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,8 @@ def suffix_edit(language: str, suffix: Suffix) -> Edit:
 def _wrapped(text: str, *, wrapper: Wrapper, asked: tuple[str, ...]) -> list[Change]:
     low = text.lower()
     if not text.strip() or low.startswith((*(before.lower().strip() for before in asked), *wrapper.unless)):
+        return []
+    if any(re.search(rf"\b{re.escape(word)}\b", blanked(low)) for word in wrapper.without):
         return []
     if not wrapper.starts:
         return [_around(text, wrapper, text[0])]
