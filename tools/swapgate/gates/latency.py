@@ -27,10 +27,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     ceilings = _ceilings(evidence, cost, policy)
     reported = _reported(cost, evidence.baseline.cost if evidence.baseline else None)
     compared = gap(evidence, cost=True) or _other_work(evidence)
-    if compared:
-        findings = by_ceilings(evidence, compared, ceilings)
-    else:
-        findings = [*_compared(evidence, cost, policy), *ceilings]
+    findings = by_ceilings(evidence, compared, ceilings) if compared else [*_compared(evidence, cost, policy), *ceilings]
     return verdict("latency", evidence, [*findings, *reported], note=_throttling(evidence))
 
 

@@ -53,15 +53,15 @@ def _peak(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
 def _jitter(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
     """The range of the peaks once warm. Pooled tasks differ in what they need, so there it is only reported."""
     warm = cost.peak_mib[_warm(cost, policy):]
-    spread, middle = max(warm) - min(warm), sorted(warm)[len(warm) // 2]
-    limit = max(policy.jitter_floor * middle, policy.jitter_floor_mib)
-    pooled, few = evidence.task == POOLED, len(warm) < policy.minimum_calls
-    status = Status.REGRESSION if spread > limit else Status.INCONCLUSIVE if few else Status.PASS
+    if len(warm) < policy.minimum_calls:
+        reason = f"jitter not judged: {plural(len(warm), 'warm call')}, {policy.minimum_calls} are needed"
+        return claim("jitter", Status.INCONCLUSIVE, reason, unit="MiB", n=len(warm), decides=False)
+    spread, pooled = max(warm) - min(warm), evidence.task == POOLED
+    limit = max(policy.jitter_floor * sorted(warm)[len(warm) // 2], policy.jitter_floor_mib)
+    status = Status.REGRESSION if spread > limit else Status.PASS
     reason = f"peaks range over {spread:.0f} MiB in {plural(len(warm), 'call')}, limit {limit:.0f} MiB"
     if pooled:
         reason += "; tasks differ, so reported only"
-    elif few:
-        reason += f"; {policy.minimum_calls} calls are needed"
     return claim("jitter", status, reason, effect=spread, limit=limit, unit="MiB", n=len(warm), decides=not pooled)
 
 
@@ -87,8 +87,9 @@ def _growth(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
 
 
 def _warm(cost: Cost, policy: Policy) -> int:
-    """The first call that counts: caches fill before it, which is no leak."""
-    return int(policy.warmup_share * cost.calls)
+    """The first call that counts: caches fill before it, in the process's first images and in a cell's first calls."""
+    young = sum(1 for made in cost.numbers if made < policy.warmup_images)
+    return max(int(policy.warmup_share * cost.calls), young)
 
 
 def _further(made: Sequence[int]) -> int:

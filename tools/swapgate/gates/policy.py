@@ -48,9 +48,11 @@ class Policy:
     # Resident memory moves in allocator arenas of megabytes: slower growth cannot be told from them within 60 calls.
     growth_floor_cpu_mib: float = 2.0
     # Fewer calls cannot tell a leak from one arena; the pooled cell of a model has them.
-    growth_calls: int = 12
-    # The first calls fill caches and compile: the share of calls left out before slope and jitter are taken.
+    growth_calls: int = 16
+    # Caches fill and kernels compile at first: the share of a cell's calls, and the first images of a process,
+    # that are left out before slope and jitter are taken.
     warmup_share: float = 0.2
+    warmup_images: int = 8
     # 60 pairs without a discordant one bound a fall at 4.9 points.
     usability_drop: float = 0.05
     # 10 pairs without a discordant one bound it at 25.9 points: a single task can claim no finer.
@@ -67,6 +69,8 @@ class Policy:
     blind_clip: float = 0.85
     # A tenth of what a change of seed does to alignment: less is inside what a user accepts with every seed.
     alignment_floor: float = 0.1
+    # On the scale from 0 (a picture of another prompt) to 1 (a matched one): nearer to its own prompt than to a stranger's.
+    alignment_bar: float = 0.5
     # Half of the smallest gap that a reader would call another character: the review behind this suite calls 12 % flat, 30 % steep.
     stability_change: float = 0.05
     # 24 rewordings without a discordant one bound additional flips at 12 points; a per-task cell uses usability_task_drop.
@@ -89,6 +93,7 @@ class Policy:
 
 _WHOLE: dict[str, tuple[int, int]] = {
     "draws": (500, 200_000), "seed": (0, 2**31 - 1), "minimum_calls": (2, 10_000), "growth_calls": (5, 10_000),
+    "warmup_images": (0, 10_000),
 }
 _PROBABILITY: Range = (1e-6, 0.25)
 _SHARE: Range = (0.0, 1.0)

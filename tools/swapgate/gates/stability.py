@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, percent, plural, verdict
+from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, percent, plural, points, verdict
 from swapgate.gates.evidence import Arm, Evidence, ImageScore
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
@@ -104,7 +104,8 @@ def _change(both: Sequence[Both], policy: Policy) -> Finding:
     status = _status(found, floor, policy.alpha)
     before, after = (median(abs(one.change) for one in arm) for arm in zip(*both, strict=True))
     reason = (f"a rewording changes alignment by a median of ±{100 * after:.0f} % vs ±{100 * before:.0f} %: "
-              f"mean {100 * found.mean:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}], limit {100 * floor:+.0f} points, over {found.clusters} clusters")
+              f"mean {points(found.mean)} [{points(found.low)}, {points(found.high)}], limit {points(floor)}, "
+              f"over {found.clusters} clusters")
     if status is Status.INCONCLUSIVE:
         reason += f"; {_would_decide(found, floor, len(both))}"
     return claim("change", status, reason, effect=100 * found.mean, low=100 * found.low, high=100 * found.high, limit=100 * floor,

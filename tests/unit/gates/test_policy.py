@@ -1,0 +1,69 @@
+"""The policy table: defaults, ranges and the errors of a user."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from swapgate.errors import UserError
+from swapgate.gates.policy import Policy, read_policy
+from swapgate.reading import Table
+
+
+def table(**content: object) -> Table:
+    """A policy table as read from pyproject.toml."""
+    return Table(content, where="pyproject.toml", prefix="tool.swapgate.policy.")
+
+
+def test_an_empty_table_is_the_default_policy() -> None:
+    """Nobody has to state a policy."""
+    assert read_policy(table()) == Policy()
+
+
+def test_every_default_can_be_stated() -> None:
+    """Each field is a key, and its own default lies in its range."""
+    stated = {field.name: field.default for field in fields(Policy)}
+    assert read_policy(table(**stated)) == Policy()
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Policy)])
+def test_every_key_refuses_a_value_out_of_range(field: str) -> None:
+    """A negative floor or a huge number is a slip of the pen, named with file and key."""
+    for wrong in (-1, 10**12):
+        with pytest.raises(UserError, match=rf"pyproject.toml: tool.swapgate.policy.{field}"):
+            read_policy(table(**{field: wrong}))
+
+
+def test_a_misspelt_key_is_reported_with_the_nearest_one() -> None:
+    """A key that nobody reads would be a limit that nobody applies."""
+    with pytest.raises(UserError, match="did you mean `latency_floor`"):
+        read_policy(table(latency_flor=0.1))
+
+
+def test_a_word_is_not_a_number() -> None:
+    """Types are checked."""
+    with pytest.raises(UserError, match="must be a number"):
+        read_policy(table(alpha="five"))
+
+
+@pytest.mark.parametrize(("metric", "value"), [("ssim", 0.99), ("psnr", 31.0), ("clip", 0.98)])
+def test_a_metric_cannot_be_blind_above_its_floor(metric: str, value: float) -> None:
+    """Otherwise a gate would call itself blind to what it still accepts."""
+    with pytest.raises(UserError, match=rf"blind_{metric}.*\n.*must lie below drift_{metric}"):
+        read_policy(table(**{f"blind_{metric}": value}))
+
+
+def test_a_single_task_claims_less_than_the_pooled_model() -> None:
+    """The floor widens from 5 to 30 points, and a wider flip floor is never narrowed by a strict task floor."""
+    policy = Policy()
+    assert (policy.usability_limit("all"), policy.usability_limit("cat")) == (0.05, 0.30)
+    assert (policy.flip_limit("all"), policy.flip_limit("cat")) == (0.15, 0.30)
+    assert Policy(usability_task_drop=0.1).flip_limit("cat") == 0.15
+
+
+def test_growth_is_judged_by_the_kind_of_memory() -> None:
+    """Resident memory of a process is noisier than allocated bytes."""
+    policy = Policy()
+    assert policy.growth_limit("cpu-amd-epyc") == 2.0
+    assert policy.growth_limit("nvidia-h200") == 0.5
