@@ -187,7 +187,8 @@ def _strings(table: Table, name: str) -> tuple[str, ...]:
 def _wrapper(table: Table) -> Wrapper:
     wrapper = Wrapper(
         id=_id(table), before=table.take("before", str), after=table.take("after", str, ""),
-        starts=_strings(table, "starts"), unless=_strings(table, "unless"), without=_strings(table, "without"),
+        starts=_strings(table, "starts"), unless=_strings(table, "unless"),
+        without=_strings(table, "without"),
     )  # fmt: skip
     if not wrapper.before.strip() or _marked(wrapper.before + wrapper.after):
         raise table.wrong(
