@@ -187,7 +187,7 @@ def paper_margin(size: int, wash: Tensor) -> Tensor:
     """How far paint reaches [n, 1, size, size]: 1 on the picture, 0 on the bare margin of the sheet."""
     c = (torch.arange(size, device=wash.device, dtype=wash.dtype) + 0.5) / size
     u, v = c.view(1, 1, -1).expand(1, size, -1), c.view(1, -1, 1).expand(1, -1, size)
-    edge = box(u, v, 0.5, 0.5, 0.475, 0.475, 0.05).unsqueeze(1) + 0.009 * smooth(wash[:, 1:2], size)
+    edge = box(u, v, 0.5, 0.5, 0.47, 0.47, 0.05).unsqueeze(1) + (0.009 * smooth(wash[:, 1:2], size)).clamp(-0.014, 0.014)
     return (0.5 - edge / 0.02).clamp(0, 1)
 
 
