@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -12,7 +13,6 @@ from swapgate.baselines.record import Baseline
 from swapgate.baselines.review import target
 from swapgate.baselines.store import Store
 from swapgate.canonical import rounded
-from swapgate.errors import UserError
 
 Kind = Literal["new", "changed", "unchanged"]
 State = Literal["open", "accepted", "rejected"]
@@ -45,12 +45,11 @@ class Change:
     state: State
 
 
-def diff(run: Path, store: Store, *, cohort: str | None = None, with_cost: bool = False, patterns: tuple[str, ...] = ()) -> list[Change]:
+def diff(
+    run: Path, store: Store, *, patterns: Sequence[str] = (), cohort: str | None = None, with_cost: bool = False,
+) -> list[Change]:
     """A Change for each draft of `run` that `patterns` name (all where none is given), in name order."""
-    selection = drafts.select(drafts.read(run), patterns)
-    if not selection.chosen:
-        raise UserError(where=str(run), key="patterns", value=list(patterns), rule=f"they match a draft; there are: {', '.join(selection.names)}",
-                        remedy="write model/task or gate/model/task; * stands for anything")
+    selection = drafts.choose(run, patterns)
     reviews = drafts.reviews(run)
     words: dict[str, State] = {"accept": "accepted", "reject": "rejected"}
     return [
@@ -72,9 +71,10 @@ def change(after: Baseline, store: Store, state: State = "open") -> Change:
 
 def figures(baseline: Baseline) -> Figures:
     """The few numbers of a baseline."""
-    cost = baseline.cost
-    return Figures(usable=baseline.quality.usable_rate(), images=len(baseline.quality.scores),
-                   seconds=median(cost.seconds) if cost and cost.seconds else None, peak_mib=max(cost.peak_mib) if cost and cost.peak_mib else None)
+    seconds = [value for value in baseline.cost.seconds if value is not None] if baseline.cost else []
+    peaks = [value for value in baseline.cost.peak_mib if value is not None] if baseline.cost else []
+    return Figures(usable=baseline.quality.usable_rate(), seconds=median(seconds) if seconds else None,
+                   peak_mib=max(peaks, default=None), images=len(baseline.quality.scores))
 
 
 def _parts(before: Baseline, after: Baseline) -> tuple[str, ...]:

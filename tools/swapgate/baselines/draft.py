@@ -60,6 +60,16 @@ def select(drafts: Sequence[Baseline], patterns: Sequence[str]) -> Selection:
     return Selection(chosen=chosen, unmatched=unmatched, names=tuple(sorted({draft.cell for draft in drafts})))
 
 
+def choose(run: Path, patterns: Sequence[str]) -> Selection:
+    """The drafts of `run` that `patterns` match. UserError that names the drafts when they match none."""
+    selection = select(read(run), patterns)
+    if not selection.chosen:
+        raise UserError(where=str(run), key="patterns", value=list(patterns),
+                        rule=f"at least one matches a draft; there are: {', '.join(selection.names)}",
+                        remedy="write model/task or gate/model/task; * stands for anything")
+    return selection
+
+
 def matches(baseline: Baseline, pattern: str) -> bool:
     """Whether a shell pattern names model/task, model/cohort/task, or a cell gate/model/task (also the pooled one)."""
     cells = (f"{gate}/{baseline.model}/{task}" for gate in GATES for task in (baseline.task, POOLED))

@@ -31,7 +31,8 @@ def read_verdicts(run: Path) -> list[Verdict]:
     """The verdicts of a run. UserError when it was never judged, RunBroken when the file cannot be used."""
     path = run / "verdicts.json"
     if not path.is_file():
-        raise UserError(where=str(path), rule="only a run that was judged can become a baseline", remedy=f"pytest tests/gates --replay={run}")
+        raise UserError(where=str(path), rule="only a run that was judged can become a baseline",
+                        remedy=f"pytest tests/gates --replay={run}")
     data = read_json(path)
     try:
         return [Verdict.from_json(entry) for entry in data["verdicts"]]

@@ -18,6 +18,7 @@ from swapgate.baselines import guards
 from swapgate.baselines.record import ANY, Baseline, without_cost
 from swapgate.baselines.store import Store
 from swapgate.errors import UserError
+from swapgate.gates.verdict import Status, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def accept(
     UserError where nothing may be accepted at all (xdist worker, CI, a run that was never judged, no pattern matches).
     """
     guards.check_session(environ, allow_ci=allow_ci)
-    selection = _selection(run, patterns)
+    selection = drafts.choose(run, patterns)
     verdicts, faults, reviews = guards.read_verdicts(run), guards.planted_faults(run), drafts.reviews(run)
     made = Reviewed(done=(), unmatched=selection.unmatched, lines=tuple(_unmatched(selection)))
     for draft in selection.chosen:
@@ -62,7 +63,10 @@ def accept(
         try:
             wanted = target(draft, cohort=cohort, with_cost=with_cost)
             refusal = guards.refusal(draft if wanted.cost else replace(draft, cost=None), verdicts, faults, review, reason=reason)
-            made = _refused(made, draft, refusal) if refusal else _promote(made, run, store, draft, _signed(wanted, reason, by, verdicts))
+            if refusal:
+                made = _refused(made, draft, refusal)
+            else:
+                made = _promote(made, run, store, draft, _signed(wanted, reason, by, verdicts))
         except UserError as error:
             made = _refused(made, draft, f"{error.where}: {error.rule}; {error.remedy}")
     return made
@@ -72,7 +76,7 @@ def reject(run: Path, *, patterns: Sequence[str] = (), reason: str, by: str = ""
     """Mark the drafts that `patterns` name as rejected; accept then refuses them. UserError without a reason."""
     if not reason.strip():
         raise UserError(where="--reason", rule="a rejection says why", remedy='write --reason="…"')
-    selection = _selection(run, patterns)
+    selection = drafts.choose(run, patterns)
     for draft in selection.chosen:
         drafts.note_review(run, {"action": "reject", "draft": draft.id, "reason": reason, "by": by or user(), "time": now()})
     lines = (*_unmatched(selection), *(f"rejected {draft.id}: {reason}" for draft in selection.chosen))
@@ -105,21 +109,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _selection(run: Path, patterns: Sequence[str]) -> drafts.Selection:
-    selection = drafts.select(drafts.read(run), patterns)
-    if not selection.chosen:
-        raise UserError(where=str(run), key="patterns", value=list(patterns), rule=f"they match a draft; there are: {', '.join(selection.names)}",
-                        remedy="write model/task or gate/model/task; * stands for anything")
-    return selection
-
-
 def _unmatched(selection: drafts.Selection) -> list[str]:
     return [f"warning: {pattern!r} matches no draft; there are: {', '.join(selection.names)}" for pattern in selection.unmatched]
 
 
-def _signed(wanted: Baseline, reason: str, by: str, verdicts: Sequence[guards.Verdict]) -> Baseline:
+def _signed(wanted: Baseline, reason: str, by: str, verdicts: Sequence[Verdict]) -> Baseline:
     own = guards.about(wanted, verdicts)
-    said = reason.strip() or ("first baseline" if all(one.status is guards.Status.NEW for one in own) else "reviewed, no reason given")
+    said = reason.strip() or ("first baseline" if all(one.status is Status.NEW for one in own) else "reviewed, no reason given")
     return replace(wanted, provenance=replace(wanted.provenance, reason=said, accepted_by=by or user(), accepted_on=now()))
 
 
@@ -136,7 +132,8 @@ def _promote(made: Reviewed, run: Path, store: Store, draft: Baseline, signed: B
                              "by": signature.accepted_by, "time": signature.accepted_on})
     notes = _notes(store, draft, signed)
     line = f"accepted {signed.id}: {len(signed.quality.scores)} images" + (f", {signed.cost.calls} cost samples" if signed.cost else "")
-    return replace(made, done=(*made.done, signed.id), notes=(*made.notes, *notes), lines=(*made.lines, line, *(f"  note: {note}" for note in notes)))
+    lines = (*made.lines, line, *(f"  note: {note}" for note in notes))
+    return replace(made, done=(*made.done, signed.id), notes=(*made.notes, *notes), lines=lines)
 
 
 def _notes(store: Store, draft: Baseline, signed: Baseline) -> list[str]:

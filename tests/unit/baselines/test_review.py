@@ -1,0 +1,271 @@
+"""Accept and reject: the only way into the store, and everything that bars it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swapgate.baselines import draft
+from swapgate.baselines.compare import diff
+from swapgate.baselines.review import accept, reject, target
+from swapgate.baselines.store import Store
+from swapgate.errors import UserError
+from swapgate.gates.verdict import GATES, Status
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "baselines")
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_accelerator_keeps_quality_and_cost_in_its_cohort(tmp_path: Path, store: Store, made: Any) -> None:
+    """The draft becomes the baseline, signed, without anything being generated."""
+    run = made.run(tmp_path / "run", made.draft())
+    done = accept(run, store=store, reason="new scheduler", by="ann")
+    assert done.done == (f"standin/{made.COHORT}/cup",) and done.complete
+    (got,) = store.list()
+    assert got.cost == made.draft().cost and got.provenance.reason == "new scheduler" and got.provenance.accepted_by == "ann"
+    assert got.provenance.accepted_on and got.provenance.run == made.draft().provenance.run
+    assert len(list(store.images_of("standin", made.COHORT).iterdir())) == 2
+
+
+def test_a_cpu_gives_quality_only_for_any_hardware_and_says_so(tmp_path: Path, store: Store, made: Any) -> None:
+    """The cost of one developer's machine is nobody else's baseline."""
+    run = made.run(tmp_path / "run", made.draft(cohort=made.CPU))
+    done = accept(run, store=store)
+    assert done.done == ("standin/any/cup",) and any("quality only" in note and "--with-cost" in note for note in done.notes)
+    assert [one.cost for one in store.list()] == [None]
+
+
+def test_with_cost_a_cpu_keeps_its_own_cohort(tmp_path: Path, store: Store, made: Any) -> None:
+    """And a later acceptance for any hardware says that this one still comes first."""
+    run = made.run(tmp_path / "run", made.draft(cohort=made.CPU))
+    assert accept(run, store=store, with_cost=True).done == (f"standin/{made.CPU}/cup",)
+    assert next(store.list()).cost is not None
+    assert any("comes before the one for any hardware" in note for note in accept(run, store=store).notes)
+
+
+def test_the_cohort_any_can_be_asked_for_and_no_foreign_one(tmp_path: Path, store: Store, made: Any) -> None:
+    """Cost of one cohort is never filed under another."""
+    run = made.run(tmp_path / "run", made.draft())
+    assert accept(run, store=store, cohort="any").done == ("standin/any/cup",)
+    done = accept(run, store=store, cohort="nvidia-b200-00000000")
+    assert done.done == () and "made in" in done.refused[0].reason
+    with pytest.raises(UserError, match="quality only"):
+        target(made.draft(), cohort="any", with_cost=True)
+
+
+def test_a_partial_selection_leaves_everything_else_as_it_was(tmp_path: Path, store: Store, made: Any) -> None:
+    """Only the named task changes; nothing is deleted."""
+    store.put(made.baseline(task="mug"), made.load)
+    store.put(made.baseline(model="other"), made.load)
+    before = tree(store.root)
+    run = made.run(tmp_path / "run", made.draft(shift=9), made.draft(task="mug", shift=9))
+    assert accept(run, store=store, patterns=["usability/standin/cup"]).done == (f"standin/{made.COHORT}/cup",)
+    after = tree(store.root)
+    assert {name: after[name] for name in before} == before and f"standin/{made.COHORT}/cup.json" in after
+
+
+def test_an_unmatched_pattern_warns_and_lists_what_there_is(tmp_path: Path, store: Store, made: Any) -> None:
+    """Beside one that matches it is a warning; alone it is an error."""
+    run = made.run(tmp_path / "run", made.draft())
+    done = accept(run, store=store, patterns=["*/cup", "*/jug"])
+    assert done.done and done.unmatched == ("*/jug",) and not done.complete and "standin/cup" in done.lines[0]
+    with pytest.raises(UserError, match="there are: standin/cup"):
+        accept(run, store=store, patterns=["*/jug"])
+
+
+def test_xdist_workers_never_accept(tmp_path: Path, store: Store, made: Any) -> None:
+    """Also not with every other permission."""
+    run = made.run(tmp_path / "run", made.draft())
+    with pytest.raises(UserError, match="parallel workers"):
+        accept(run, store=store, allow_ci=True, environ={"PYTEST_XDIST_WORKER": "gw0"})
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize(("value", "barred"), [("true", True), ("1", True), ("yes", True), ("", False), ("false", False), ("0", False)])
+def test_ci_accepts_only_when_told_to(tmp_path: Path, store: Store, made: Any, value: str, barred: bool) -> None:
+    """`CI=false` is how people say that it is none."""
+    run = made.run(tmp_path / "run", made.draft())
+    if barred:
+        with pytest.raises(UserError, match="--allow-ci"):
+            accept(run, store=store, environ={"CI": value})
+        assert not store.root.exists()
+    assert accept(run, store=store, environ={"CI": value}, allow_ci=barred).done
+
+
+def test_a_run_that_was_never_judged_is_no_baseline(tmp_path: Path, store: Store, made: Any) -> None:
+    """Without verdicts nobody knows whether its absolute gates held."""
+    run = made.run(tmp_path / "run", made.draft())
+    (run / "verdicts.json").unlink()
+    with pytest.raises(UserError, match="only a run that was judged"):
+        accept(run, store=store)
+    (run / "verdicts.json").write_text('{"verdicts": [{}]}', encoding="utf-8")
+    with pytest.raises(UserError, match="a list of verdicts"):
+        accept(run, store=store)
+
+
+@pytest.mark.parametrize(
+    ("status", "finding", "task", "refused"),
+    [
+        (Status.ERROR, "images", "cup", "is an ERROR"),
+        (Status.ERROR, "images", "all", "is an ERROR"),
+        (Status.REGRESSION, "floor", "cup", "fails an absolute gate, floor"),
+        (Status.REGRESSION, "memory ceiling", "all", "fails an absolute gate, memory ceiling"),
+        (Status.REGRESSION, "absolute:health", "cup", "fails an absolute gate, absolute:health"),
+        (Status.REGRESSION, "peak", "cup", ""),
+        (Status.PASS, "floor", "cup", ""),
+        (Status.INCONCLUSIVE, "floor", "cup", ""),
+        (Status.ERROR, "images", "mug", ""),
+    ],
+)  # fmt: skip
+def test_a_failed_absolute_gate_bars_its_task(tmp_path: Path, store: Store, made: Any, status: Status, finding: str, task: str, refused: str) -> None:
+    """The pooled cell bars every task of its model, another task's cell none; a comparison that got worse does not bar."""
+    said = [made.verdict("usability", "standin", "cup"), made.verdict("memory", "standin", task, status, finding)]
+    run = made.run(tmp_path / "run", made.draft(), verdicts=said)
+    done = accept(run, store=store, reason="why")
+    assert [one.reason for one in done.refused if refused in one.reason] if refused else done.done
+    assert store.root.exists() is not bool(refused)
+
+
+def test_a_failure_that_does_not_decide_the_verdict_bars_too(tmp_path: Path, store: Store, made: Any) -> None:
+    """Every finding is looked at, not only the leading one."""
+    verdict = made.verdict("usability", "standin", "cup", Status.PASS)
+    broken = replace(verdict.findings[0], name="floor", status=Status.REGRESSION)
+    run = made.run(tmp_path / "run", made.draft(), verdicts=[replace(verdict, findings=(*verdict.findings, broken))])
+    assert "absolute gate" in accept(run, store=store, reason="why").refused[0].reason
+
+
+def test_a_refused_task_does_not_keep_the_others_out(tmp_path: Path, store: Store, made: Any) -> None:
+    """And the result is not complete, so the command fails."""
+    said = [made.verdict("usability", "standin", "cup", Status.ERROR, "images"), made.verdict("usability", "standin", "mug")]
+    run = made.run(tmp_path / "run", made.draft(), made.draft(task="mug"), verdicts=said)
+    done = accept(run, store=store)
+    assert done.done == (f"standin/{made.COHORT}/mug",) and [one.id for one in done.refused] == [f"standin/{made.COHORT}/cup"]
+    assert not done.complete
+
+
+def test_pictures_that_nobody_judged_are_no_baseline(tmp_path: Path, store: Store, made: Any) -> None:
+    """A run of the latency gate alone may have drawn black squares."""
+    run = made.run(tmp_path / "run", made.draft(), verdicts=[made.verdict("latency", "standin", "cup")])
+    assert "usability was not judged" in accept(run, store=store).refused[0].reason
+
+
+def test_planted_faults_bar_by_the_draft_and_by_the_manifest(tmp_path: Path, store: Store, made: Any) -> None:
+    """A drill can never become a baseline, whichever place remembers it."""
+    planted = made.draft()
+    planted = replace(planted, provenance=replace(planted.provenance, faults=("grey-vae",)))
+    one = made.run(tmp_path / "one", planted)
+    other = made.run(tmp_path / "other", made.draft(), cards={"standin": {"faults": ["grey-vae"]}})
+    for run in (one, other):
+        assert "grey-vae" in accept(run, store=store).refused[0].reason
+    assert not store.root.exists()
+
+
+def test_getting_worse_needs_a_reason(tmp_path: Path, store: Store, made: Any) -> None:
+    """A regression against the baseline is accepted with a sentence, one against another model needs none."""
+    cells = [made.verdict(gate, "standin", "cup", Status.REGRESSION, "rate") for gate in GATES]
+    run = made.run(tmp_path / "run", made.draft(), verdicts=cells)
+    assert "no reason was given" in accept(run, store=store).refused[0].reason
+    assert accept(run, store=store, reason="smaller text encoder").done
+    against = [replace(cell, against="other") for cell in cells]
+    assert accept(made.run(tmp_path / "ab", made.draft(), verdicts=against), store=store).done
+
+
+def test_a_first_baseline_gives_its_own_reason(tmp_path: Path, store: Store, made: Any) -> None:
+    """Nothing has to be explained where nothing was there."""
+    accept(made.run(tmp_path / "run", made.draft()), store=store)
+    assert next(store.list()).provenance.reason == "first baseline" and next(store.list()).provenance.accepted_by
+
+
+def test_impossible_figures_and_lost_images_are_refused(tmp_path: Path, store: Store, made: Any) -> None:
+    """Each with its own words, and the store stays empty."""
+    zero = made.run(tmp_path / "zero", made.draft(cost=made.cost(1.0, 0.0)))
+    assert "above 0" in accept(zero, store=store).refused[0].reason
+    lost = made.run(tmp_path / "lost", made.draft())
+    next((lost / "images").rglob("*.png")).unlink()
+    next((lost / "images").rglob("*.png")).unlink()
+    next((lost / "images").rglob("*.png")).unlink()
+    assert "must be in the run" in accept(lost, store=store).refused[0].reason
+    assert list(store.list()) == []
+
+
+def test_impossible_cost_does_not_bar_quality_that_leaves_it_out(tmp_path: Path, store: Store, made: Any) -> None:
+    """Only what is accepted has to be right."""
+    run = made.run(tmp_path / "run", made.draft(cohort=made.CPU, cost=made.cost(1.0, 0.0)))
+    assert accept(run, store=store).done and accept(run, store=store, with_cost=True).refused
+
+
+def test_a_rejected_draft_stays_rejected_until_said_otherwise(tmp_path: Path, store: Store, made: Any) -> None:
+    """The reason and the name stand in the run's journal."""
+    run = made.run(tmp_path / "run", made.draft(), made.draft(task="mug"))
+    assert reject(run, patterns=["*/cup"], reason="wrong lamp", by="bo").done == (f"standin/{made.COHORT}/cup",)
+    done = accept(run, store=store)
+    assert done.done == (f"standin/{made.COHORT}/mug",) and "rejected by bo: wrong lamp" in done.refused[0].reason
+    assert accept(run, store=store, patterns=["*/cup"], include_rejected=True).done
+    entries = [json.loads(line) for line in (run / "review.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [entry["action"] for entry in entries] == ["reject", "accept", "accept"] and entries[-1]["into"]
+
+
+def test_a_rejection_says_why_and_what(tmp_path: Path, made: Any) -> None:
+    """Neither an empty reason nor a pattern without a match marks anything."""
+    run = made.run(tmp_path / "run", made.draft())
+    with pytest.raises(UserError, match="says why"):
+        reject(run, patterns=["*"], reason=" ")
+    with pytest.raises(UserError, match="matches a draft"):
+        reject(run, patterns=["*/jug"], reason="x")
+    assert not (run / "review.jsonl").exists()
+
+
+def test_accepting_twice_changes_the_signature_only(tmp_path: Path, store: Store, made: Any) -> None:
+    """Nothing depends on how often the command was typed."""
+    run = made.run(tmp_path / "run", made.draft())
+    accept(run, store=store, by="ann")
+    first = next(store.list())
+    accept(run, store=store, by="bo")
+    second = next(store.list())
+    assert replace(second, provenance=first.provenance) == first and second.provenance.accepted_by == "bo"
+
+
+def test_the_diff_says_what_would_change(tmp_path: Path, store: Store, made: Any) -> None:
+    """New, changed and unchanged, with the figures of both sides."""
+    store.put(made.baseline(), made.load)
+    store.put(made.baseline(task="mug"), made.load)
+    worse = made.draft(task="mug", cost=made.cost(2.0, 2.2, 2.4, peak=1500.0))
+    worse = replace(worse, weights="cd" * 32, quality=replace(worse.quality, scores=(
+        replace(worse.quality.scores[0], usable=False, bits={"a": False}, image=made.picture(77)), *worse.quality.scores[1:])))  # fmt: skip
+    worse = replace(worse, quality=replace(worse.quality, references={one.pair: one.image for one in worse.quality.scores}))
+    run = made.run(tmp_path / "run", made.draft(), worse, made.draft(task="new"))
+    cup, mug, new = diff(run, store)
+    assert (cup.kind, cup.parts, cup.identical, cup.shared) == ("unchanged", (), 3, 3)
+    assert (mug.kind, mug.parts, mug.identical, mug.shared) == ("changed", ("weights", "images", "scores", "cost"), 2, 3)
+    assert mug.before is not None and (mug.before.usable, mug.before.seconds, mug.before.peak_mib) == (1.0, 1.1, 1000.0)
+    assert (mug.after.usable, mug.after.seconds, mug.after.peak_mib) == (pytest.approx(2 / 3), 2.2, 1500.0)
+    assert (new.kind, new.before, new.shared) == ("new", None, 0)
+    assert [one.id for one in diff(run, store, patterns=["*/mug"])] == [mug.id]
+
+
+def test_the_diff_knows_what_was_reviewed_and_where_it_would_go(tmp_path: Path, store: Store, made: Any) -> None:
+    """After accepting, the draft is unchanged and marked; a CPU's draft is held against the one for any hardware."""
+    run = made.run(tmp_path / "run", made.draft(cohort=made.CPU), made.draft(cohort=made.CPU, task="mug"))
+    assert [one.state for one in diff(run, store)] == ["open", "open"]
+    accept(run, store=store, patterns=["*/cup"])
+    reject(run, patterns=["*/mug"], reason="no")
+    cup, mug = diff(run, store)
+    assert (cup.id, cup.kind, cup.state) == ("standin/any/cup", "unchanged", "accepted") and (mug.kind, mug.state) == ("new", "rejected")
+
+
+def test_the_diff_of_a_broken_draft_still_has_figures(tmp_path: Path, store: Store, made: Any) -> None:
+    """A figure that was not finite is left out of the medians."""
+    run = made.run(tmp_path / "run", made.draft(cost=made.cost(1.0, float("nan"), 3.0, peak=float("inf"))))
+    (change,) = diff(run, store)
+    assert change.after.seconds == 2.0 and change.after.peak_mib is None
+    assert draft.read(run)[0].cost is not None

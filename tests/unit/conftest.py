@@ -1,0 +1,110 @@
+"""Run folders, drafts and baselines that several test packages need, made of small real pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from swapgate.baselines import draft
+from swapgate.baselines.store import Baseline, Provenance, Quality
+from swapgate.canonical import dumps
+from swapgate.gates.evidence import Cost, Drift, ImageScore, Null
+from swapgate.gates.verdict import GATES, Finding, Status, Verdict
+from swapgate.runs.folder import RunFolder
+from swapgate.runs.pixels import pixel_hash
+
+COHORT = "nvidia-h200-1a2b3c4d"
+CPU = "cpu-99aabbcc"
+
+
+class Factory:
+    """Makes the data of the tests; every picture it names can be had as pixels."""
+
+    COHORT, CPU = COHORT, CPU
+
+    def __init__(self) -> None:
+        self.pictures: dict[str, NDArray[np.uint8]] = {}
+
+    def picture(self, number: int, size: int = 16) -> str:
+        """The SHA-256 of a picture of its own for each number."""
+        pixels = np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)
+        sha = pixel_hash(pixels)
+        self.pictures[sha] = pixels
+        return sha
+
+    def load(self, sha: str) -> NDArray[np.uint8]:
+        return self.pictures[sha]
+
+    def score(self, task: str = "cup", seed: int = 1, **changes: Any) -> ImageScore:
+        edits = changes.get("edits", "")
+        pair = f"{task}/en/{seed}/0" + (f"/{edits}" if edits else "")
+        made = ImageScore(
+            pair=pair, recipe="aa11", task=task, language="en", seed=seed, index=0, edits=edits, image=self.picture(seed),
+            bits={"health:blank": True, "alignment": True}, usable=True, alignment=0.31, normalised=0.9, margins={"facet:colour": 0.02},
+        )
+        return replace(made, **changes)
+
+    def cost(self, *seconds: float, peak: float = 1000.0) -> Cost:
+        n = len(seconds)
+        return Cost(
+            seconds=seconds, first_step=tuple(0.1 for _ in seconds), text=(), denoise=seconds, decode=(), peak_mib=(peak,) * n,
+            held_mib=(500.0,) * n, images=(1,) * n, numbers=tuple(range(1, n + 1)), first_call_seconds=9.0, load_seconds=30.0,
+        )
+
+    def null(self) -> Null:
+        drift = Drift(pair="cup/en/1/0", identical=True, ssim=1.0, psnr=120.0, clip=1.0)
+        return Null(drifts=(drift,), processes=2, variations=("one thread",))
+
+    def baseline(self, *, model: str = "standin", task: str = "cup", cohort: str = COHORT, shift: int = 0, **changes: Any) -> Baseline:
+        """Two pictures as written and a reworded one, with cost; `shift` makes other pictures."""
+        scores = (self.score(task, 1, image=self.picture(1 + shift)), self.score(task, 2, image=self.picture(2 + shift)),
+                  self.score(task, 1, edits="lower", image=self.picture(3 + shift)))
+        made = Baseline(
+            model=model, task=task, cohort=cohort, accelerator=cohort.rpartition("-")[0] or "cpu", pipeline="QwenImagePipeline", weights="ab" * 32,
+            quality=Quality(scores=scores, references={score.pair: score.image for score in scores}, null=self.null()),
+            cost=None if cohort == "any" else self.cost(1.0, 1.2, 1.1),
+            provenance=Provenance(
+                run="20260101T000000Z-aaaa", date="2026-01-01T00:00:00+00:00", environment={"python": "3.12"}, versions={"torch": "2.11"},
+                card={"engine": "diffusers"}, faults=(), reason="first", accepted_by="ann", accepted_on="2026-01-02T00:00:00+00:00",
+            ),
+        )
+        return replace(made, **changes)
+
+    def draft(self, **changes: Any) -> Baseline:
+        """As `baseline`, and not yet accepted by anybody."""
+        made = self.baseline(**changes)
+        return replace(made, provenance=replace(made.provenance, reason="", accepted_by="", accepted_on=""))
+
+    def verdict(self, gate: str, model: str, task: str, status: Status = Status.NEW, finding: str = "comparison", against: str = "baseline") -> Verdict:
+        claim = Finding(name=finding, status=status, effect=None, low=None, high=None, limit=None, unit="", n=3, reason=f"{finding} says so")
+        return Verdict(gate=gate, model=model, task=task, status=status, reason=claim.reason, next="", finding=claim, findings=(claim,), against=against)
+
+    def run(self, path: Path, *baselines: Baseline, verdicts: list[Verdict] | None = None, cards: dict[str, Any] | None = None) -> Path:
+        """A judged run folder whose drafts are `baselines`; every gate says NEW of each where no verdicts are given."""
+        folder = RunFolder.create(path, {"environment": {}, "cards": cards or {}, "plan": []})
+        for baseline in baselines:
+            for sha in baseline.quality.references.values():
+                folder.save_image(self.pictures[sha])
+            draft.write(path, baseline)
+        folder.close()
+        said = verdicts if verdicts is not None else [self.verdict(gate, one.model, one.task) for one in baselines for gate in GATES]
+        (path / "verdicts.json").write_text(dumps({"schema": 1, "verdicts": [one.as_json() for one in said]}), encoding="utf-8")
+        return path
+
+
+@pytest.fixture
+def made() -> Factory:
+    """The factory of test data."""
+    return Factory()
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the tests themselves run in CI or under xdist must not decide what the guards say."""
+    for name in ("CI", "PYTEST_XDIST_WORKER"):
+        monkeypatch.delenv(name, raising=False)
