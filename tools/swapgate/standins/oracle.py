@@ -27,9 +27,10 @@ from swapgate.standins.scene import ATTRIBUTES, BACKGROUNDS, COLOURS, FINISHES, 
 
 COARSE, FINE = 32, 64
 REACH = 0.20
-FINALISTS = 24
+FINALISTS = 16
 SHIFTS = (-2, -1, 0, 1, 2)
-CHUNK = 64
+CHUNK = {"cuda": 256, "cpu": 16}
+"""Pictures examined at once: small on a CPU, where large temporaries cost more than they save."""
 SOFT = 1.6
 """Blur before reducing, in pixels: forgives jitter, grain and what an autoencoder leaves."""
 
@@ -89,7 +90,7 @@ def _bank(side: int, device: torch.device) -> Bank:
     codes = _silhouettes(device)
     x, y = grid(FINE, device)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for part in torch.split(codes, 99):
+    for part in torch.split(codes, 33):
         at = place(part)
         black, white = (torch.full((len(part), 3), v, device=device) for v in (0.0, 1.0))
         dark, alpha = paint_objects(part[:, 0], black, at, x, y, FINE)
@@ -117,7 +118,7 @@ def _finished(ground: Tensor) -> Tensor:
 def _inside(side: int, like: Tensor) -> Tensor:
     """1 [1, 1, side, side] where watercolour is never bare paper, 0 on the margin."""
     c = ((torch.arange(side, device=like.device) + 0.5) / side - 0.5).abs()
-    return ((c.view(-1, 1) < 0.455) & (c.view(1, -1) < 0.455)).to(like.dtype).view(1, 1, side, side)
+    return ((c.view(-1, 1) < 0.446) & (c.view(1, -1) < 0.446)).to(like.dtype).view(1, 1, side, side)
 
 
 def _ground(small: Tensor, bank: Bank) -> tuple[Tensor, Tensor]:
@@ -135,17 +136,25 @@ def _unfinish(images: Tensor, finish: Tensor) -> Tensor:
 
 
 def _search(rest: Tensor, ground: Tensor, weight: Tensor, bank: Bank) -> Tensor:
-    """The `FINALISTS` best (silhouette, colour) pairs, flat indices [n, k], for what is left of pictures."""
+    """The `FINALISTS` best (silhouette, colour) pairs, flat indices [n, k], for what is left of pictures.
+
+    The squared error is expanded in the colour, of which each silhouette is an affine function, so that the sums over
+    pixels are needed once a silhouette and not once a colour.
+    """
     paint = rest.new_tensor(RGB)
     best = torch.zeros(len(rest), FINALISTS, dtype=torch.long, device=rest.device)
+    tint = bank.tint.flatten(1)
     for code in torch.unique(ground).tolist():
         rows = (ground == code).nonzero().squeeze(1)
-        still = bank.fixed - bank.hides * bank.grounds[code]
-        shown = still[:, None] + bank.tint[:, None] * paint.view(1, -1, 3, 1, 1)
-        shown = shown.flatten(0, 1).flatten(1)
-        w = weight[rows].expand(-1, 3, -1, -1).flatten(1)
-        cost = w @ (shown**2).T - 2 * (w * rest[rows].flatten(1)) @ shown.T
-        best[rows] = cost.topk(FINALISTS, dim=1, largest=False).indices
+        still = (bank.fixed - bank.hides * bank.grounds[code]).flatten(2)
+        w, left = weight[rows].flatten(1), (weight[rows] * rest[rows]).flatten(2)
+        cost = w @ (still**2).sum(dim=1).T - 2 * torch.einsum("ncp,mcp->nm", left, still)
+        linear = torch.einsum("np,mcp->nmc", w, still * tint[:, None]) - torch.einsum(
+            "ncp,mp->nmc", left, tint
+        )
+        square = w @ (tint**2).T
+        cost = cost[..., None] + 2 * linear @ paint.T + square[..., None] * (paint**2).sum(dim=1)
+        best[rows] = cost.flatten(1).topk(FINALISTS, dim=1, largest=False).indices
     return best
 
 
@@ -232,7 +241,9 @@ def examine(images: Tensor) -> Reading:
     """
     if images.ndim != 4 or images.shape[1:] != (3, SIZE, SIZE):
         raise ValueError(f"the oracle reads pictures [n, 3, {SIZE}, {SIZE}], not {list(images.shape)}")
-    parts = [_examine(part) for part in torch.split(images.float(), CHUNK) if len(part)]
+    parts = [
+        _examine(part) for part in torch.split(images.float(), CHUNK.get(images.device.type, 16)) if len(part)
+    ]
     if not parts:
         none = images.new_zeros(0)
         codes = torch.zeros(0, len(ATTRIBUTES), dtype=torch.long, device=images.device)
