@@ -1,0 +1,226 @@
+"""A judge by open_clip: a folder with its own configuration, or a published model by name and tag.
+
+    OpenClipJudge("local-dir:fixtures/weights/standin-clip")
+    OpenClipJudge(("ViT-B-32-SigLIP2-256", "webli"))
+
+A folder holds `open_clip_config.json`, `open_clip_model.safetensors` and the tokenizer's files; its
+configuration may state the languages that its tokenizer and model can read: {"swapgate": {"languages": ["en",
+"zh"]}}.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from swapgate.errors import UserError
+from swapgate.metrics.clip import Features
+from swapgate.metrics.pixels import Image, require_rgb
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+LOCAL = "local-dir:"
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+MULTILINGUAL = ("siglip2", "i18n", "xlm-roberta", "nllb", "mt5", "worldwide")
+"""Parts of the names of open_clip's models that read Chinese as well; every other name reads English only."""
+DEFAULT_REMEDY = (
+    "judge with a model that reads en and zh: "
+    '"local-dir:fixtures/weights/standin-clip" or ("ViT-B-32-SigLIP2-256", "webli")'
+)
+_CHINESE = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3134F))
+
+
+def is_chinese(text: str) -> bool:
+    """Whether the text holds a Chinese character (a CJK ideograph of any Unicode block)."""
+    return any(low <= ord(letter) <= high for letter in text for low, high in _CHINESE)
+
+
+class OpenClipJudge:
+    """Pictures and texts to unit vectors by an open_clip model, in float32; see
+    `swapgate.metrics.clip.Judge`.
+
+    Args:
+        source: "local-dir:<folder>", or (name, tag) of a published model.
+        device: where it runs, for example "cpu" or "cuda".
+        threads: processor threads while it computes; the process's own setting comes back afterwards.
+        batch: pictures or texts in one forward.
+
+    Raises:
+        UserError: the folder, name or weights are not there.
+    """
+
+    def __init__(
+        self, source: str | tuple[str, str], *, device: str = "cpu", threads: int = 2, batch: int = 32
+    ) -> None:
+        self._parts = _load(source, device)
+        self._name = _name(source)
+        self._identity = f"{self._name}@sha256:{_digest(self._parts)}"
+        self._device, self._threads, self._batch = device, threads, batch
+        self._known: dict[str, Features] = {}
+
+    @property
+    def identity(self) -> str:
+        """Name and SHA-256 over weights, tokenizer and preprocessing: what scores depend on, and no path."""
+        return self._identity
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Languages the judge can read, as "en" and "zh"."""
+        return self._parts.languages
+
+    def image_features(self, images: Sequence[Image]) -> Features:
+        """Unit vectors [n, d] float32 of n pictures, each [H, W, 3] uint8; ValueError for anything else."""
+        import torch
+        from PIL import Image as Pillow
+
+        for image in images:
+            require_rgb(image)
+
+        def encode(chunk: Sequence[Image]) -> torch.Tensor:
+            pixels = torch.stack([self._parts.preprocess(Pillow.fromarray(image)) for image in chunk])
+            found: torch.Tensor = self._parts.model.encode_image(pixels.to(self._device), normalize=True)
+            return found
+
+        return self._in_chunks(list(images), encode)
+
+    def text_features(self, texts: Sequence[str]) -> Features:
+        """Unit vectors [n, d] float32 of n texts; a text seen before costs nothing.
+
+        Raises:
+            UserError: a text is Chinese and the judge reads English only.
+        """
+        self._check_language(texts)
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+
+        def encode(chunk: Sequence[str]) -> torch.Tensor:
+            found: torch.Tensor = self._parts.model.encode_text(
+                self._parts.tokenizer(list(chunk)).to(self._device), normalize=True
+            )
+            return found
+
+        self._known.update(zip(new, self._in_chunks(new, encode), strict=True))
+        found = [self._known[text] for text in texts]
+        return np.stack(found) if found else self._in_chunks([], encode)
+
+    def _check_language(self, texts: Sequence[str]) -> None:
+        if "zh" in self.languages:
+            return
+        for text in texts:
+            if is_chinese(text):
+                raise UserError(
+                    where=f"judge {self._name}",
+                    key="text",
+                    value=text,
+                    rule="an English-only judge is not asked about Chinese: its score would mean nothing",
+                    remedy=DEFAULT_REMEDY,
+                )
+
+    def _in_chunks(self, items: list[T], encode: Callable[[list[T]], torch.Tensor]) -> Features:
+        import torch
+
+        chunks = [items[at : at + self._batch] for at in range(0, len(items), self._batch)]
+        with torch.inference_mode(), _threads(self._threads):
+            found = [encode(chunk).float().cpu().numpy() for chunk in chunks]
+        return np.concatenate(found) if found else np.zeros((0, self._parts.width), np.float32)
+
+
+class _Parts(NamedTuple):
+    model: Any
+    preprocess: Callable[[Any], torch.Tensor]
+    tokenizer: Callable[[list[str]], torch.Tensor]
+    languages: frozenset[str]
+    width: int
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """torch's number of threads belongs to the whole process, so it is borrowed, not taken."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _name(source: str | tuple[str, str]) -> str:
+    return (
+        source.rstrip("/").rsplit("/", 1)[-1].removeprefix(LOCAL)
+        if isinstance(source, str)
+        else "/".join(source)
+    )
+
+
+def _load(source: str | tuple[str, str], device: str) -> _Parts:
+    """Build model, preprocessing and tokenizer; nothing that is missing is replaced by random weights."""
+    import open_clip
+    from open_clip.factory import get_model_config
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    name, tag = (source, None) if isinstance(source, str) else source
+    if isinstance(source, str):
+        _require_folder(source)
+    try:
+        model = open_clip.create_model(
+            name, pretrained=tag, precision="fp32", device=device, require_pretrained=True
+        )
+        tokenizer = open_clip.get_tokenizer(name)
+    except (RuntimeError, OSError, ValueError) as reason:
+        raise UserError(
+            where="judge",
+            key="source",
+            value=source,
+            rule="an open_clip folder, or name and tag of a published model whose weights can be had here",
+            remedy=f"{DEFAULT_REMEDY}; open_clip said: {reason}",
+        ) from reason
+    preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+    width = int((get_model_config(name) or {})["embed_dim"])
+    return _Parts(model.eval(), preprocess, tokenizer, _languages(source), width)
+
+
+def _require_folder(source: str) -> None:
+    folder = Path(source.removeprefix(LOCAL))
+    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
+    if source.startswith(LOCAL) and not missing:
+        return
+    raise UserError(
+        where="judge",
+        key="source",
+        value=source,
+        rule=f'"{LOCAL}<folder>" of a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, or a pair (name, tag)',
+        remedy=DEFAULT_REMEDY + (f"; missing: {', '.join(missing)}" if missing else ""),
+    )
+
+
+def _languages(source: str | tuple[str, str]) -> frozenset[str]:
+    if isinstance(source, str):
+        config = json.loads((Path(source.removeprefix(LOCAL)) / CONFIG_FILE).read_text(encoding="utf-8"))
+        return frozenset(config.get("swapgate", {}).get("languages", ["en"]))
+    name = source[0].lower()
+    return frozenset({"en", "zh"}) if any(part in name for part in MULTILINGUAL) else frozenset({"en"})
+
+
+def _digest(parts: _Parts) -> str:
+    """SHA-256 over everything that a score depends on and that a folder or a download could change."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(parts.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    probe = parts.tokenizer(["a red cup on a table, please", "桌上的一只红色杯子"])
+    digest.update(probe.numpy().tobytes())
+    digest.update(json.dumps(parts.model.visual.preprocess_cfg, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
