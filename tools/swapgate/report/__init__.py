@@ -1,1 +1,13 @@
-"""Views of verdicts.json: HTML, terminal, Markdown, JUnit properties."""
+"""Views of verdicts.json: HTML, terminal, Markdown, JUnit properties. Every view carries the same facts; none of them judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+
+def build(run_path: Path, image_source: Callable[[str], Path | None]) -> Path:
+    """Write `run_path/report/index.html` and `report/data/` from `run_path/verdicts.json`; see `swapgate.report.html.build`."""
+    from swapgate.report.html import build as build_page  # jinja2, numpy and PIL are only paid for when a page is made
+
+    return build_page(run_path, image_source)

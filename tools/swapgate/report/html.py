@@ -1,0 +1,73 @@
+"""report/index.html: a page that opens from a folder, asks nothing of any network and runs no script.
+
+The page carries a content security policy that forbids everything but its own pictures and its own style sheet,
+so that a prompt that is markup stays text even if an escape were forgotten somewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from swapgate.canonical import write_atomic
+from swapgate.gates.verdict import WORST_FIRST
+from swapgate.report import charts, model, phrases, pictures, view
+
+FOLDER, INDEX, DATA = "report", "index.html", "data"
+_LOADER = jinja2.PackageLoader("swapgate.report")
+
+
+def build(run_path: Path, image_source: Callable[[str], Path | None]) -> Path:
+    """Write the page of a judged run and return the path of its index.html.
+
+    Args:
+        run_path: run folder that holds verdicts.json.
+        image_source: the file of a picture by the SHA-256 of its pixels, or None; asked once a picture.
+    Raises:
+        RunBroken: verdicts.json is absent, of another schema or incomplete. A missing picture is shown as missing.
+    """
+    report = model.load(run_path)
+    folder = run_path / FOLDER
+    album = pictures.collect(report, image_source, folder / DATA)
+    target = folder / INDEX
+    write_atomic(target, render(report, album))
+    return target
+
+
+def render(report: model.Report, album: pictures.Album) -> str:
+    """The page as text; pictures are referred to by the `src` that `album` gives them."""
+    style = _style()
+    return _environment().get_template("index.html.j2").render(
+        report=report, page=view.page(report, album), headline=phrases.headline(report), style=Markup(style),  # noqa: S704 - our own file
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(loader=_LOADER, autoescape=True, undefined=jinja2.StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)
+    made.filters.update(_filters())
+    made.globals.update(statuses=WORST_FIRST, glyphs=phrases.GLYPHS, meanings=phrases.MEANINGS, gain=pictures.GAIN,
+                        stages=charts.STAGES, questions=phrases.QUESTIONS)
+    return made
+
+
+def _filters() -> dict[str, Callable[..., Any]]:
+    return {
+        "number": phrases.number, "interval": phrases.interval, "tidy": phrases.tidy, "task_name": phrases.task_name,
+        "effect": phrases.effect, "side": phrases.side, "needs_a_look": phrases.needs_a_look, "leaves": view.leaves, "measured": phrases.measured_line,
+    }
+
+
+@functools.cache
+def _style() -> str:
+    """The style sheet exactly as it stands between the tags: the policy allows it by the hash of this text."""
+    return _LOADER.get_source(_environment(), "style.css")[0].replace("\r\n", "\n")

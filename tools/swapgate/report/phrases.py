@@ -1,0 +1,200 @@
+"""The words of every view: the answer in one line, the sign and meaning of a status, numbers as people read them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from swapgate.gates.verdict import DECIDED, POOLED, RED, WORST_FIRST, Finding, Status
+from swapgate.report.model import Report
+
+Tone = Literal["no", "yes", "changed", "open"]
+GLYPHS = {
+    Status.ERROR: "!", Status.REGRESSION: "✕", Status.INCONCLUSIVE: "?", Status.INCOMPARABLE: "≠",
+    Status.NEW: "+", Status.CHANGED: "~", Status.IMPROVED: "↑", Status.PASS: "✓",
+}
+MEANINGS = {
+    Status.ERROR: "could not be measured, or is broken beyond statistics",
+    Status.REGRESSION: "shown worse than the limit allows",
+    Status.INCONCLUSIVE: "measured, but not enough to decide",
+    Status.INCOMPARABLE: "other hardware or recipe than the baseline",
+    Status.NEW: "no baseline yet",
+    Status.CHANGED: "other pictures, not shown worse",
+    Status.IMPROVED: "shown better",
+    Status.PASS: "shown to be within the limit",
+}
+QUESTIONS = {
+    "latency": "Is it slower?", "memory": "Is it larger?", "usability": "Is it less usable?",
+    "drift": "Is it different?", "stability": "Does wording upset it?",
+}
+NOTHING = "—"
+THIN = "\u202f"
+_COUNTED = {
+    Status.ERROR: "could not be measured", Status.REGRESSION: "regressed", Status.INCONCLUSIVE: "inconclusive",
+    Status.INCOMPARABLE: "incomparable", Status.NEW: "without a baseline",
+    Status.CHANGED: "changed", Status.IMPROVED: "improved", Status.PASS: "passed",
+}
+
+
+_WORSE = {
+    "latency": "slower", "memory": "larger", "usability": "less usable", "drift": "further off in its pictures",
+    "stability": "more easily upset by wording",
+}
+_WHOLE = frozenset({"requests", "forwards", "images"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The answer to "may I upgrade?": tone, the answer itself, and why in one clause."""
+
+    tone: Tone
+    answer: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.answer}: {self.why}"
+
+
+def headline(report: Report) -> Headline:
+    """May I upgrade? A regression or an error says no; anything undecided keeps "safe" from being said.
+
+    A run that is red without a red verdict (nothing measured, strict, a dead gate) is not decided, for its own reason.
+    """
+    verb = "upgrade" if report.against == "baseline" else f"replace {report.against}"
+    statuses = [verdict.status for verdict in report.verdicts]
+    if any(status in RED for status in statuses):
+        return Headline(tone="no", answer=f"Do not {verb}", why=_worse(report))
+    undecided = [status for status in statuses if status not in DECIDED]
+    unmeasured = report.planned.cells - report.measured.cells
+    if report.outcome.red or undecided or not statuses or unmeasured > 0:
+        return Headline(tone="open", answer="Not decided", why=_open_reason(report, statuses, unmeasured))
+    if Status.CHANGED in statuses:
+        return Headline(tone="changed", answer="Changed, not shown worse", why=_tally(statuses, {Status.CHANGED}, len(statuses)))
+    better = statuses.count(Status.IMPROVED)
+    gained = f", {better} of them better" if better else ""
+    return Headline(tone="yes", answer=f"Safe to {verb}", why=f"all {_cells(len(statuses))} held{gained}")
+
+
+def _open_reason(report: Report, statuses: Sequence[Status], unmeasured: int) -> str:
+    if not statuses:
+        return report.outcome.reason or "nothing was measured"
+    open_statuses = {status for status in WORST_FIRST if status not in DECIDED}
+    parts = []
+    if any(status in open_statuses for status in statuses):
+        parts.append(_tally(statuses, open_statuses, len(statuses)))
+    if unmeasured > 0:
+        parts.append(f"{_cells(unmeasured)} planned but not measured")
+    if not parts:
+        return report.outcome.reason
+    return "; ".join([*parts, "nothing regressed"])
+
+
+def _tally(statuses: Sequence[Status], wanted: frozenset[Status] | set[Status], total: int) -> str:
+    """"2 of 14 cells regressed, 1 could not be measured": the first part names the whole."""
+    order = (Status.REGRESSION, *WORST_FIRST)  # what got worse comes before what is not known
+    found = [(n, _COUNTED[status]) for status in dict.fromkeys(order) if status in wanted and (n := statuses.count(status))]
+    first, *rest = [f"{n} {said}" for n, said in found]
+    lead = f"{found[0][0]} of {_cells(total)} {found[0][1]}" if found[0][0] < total else first.replace(str(total), f"all {_cells(total)}", 1)
+    return ", ".join([lead, *rest])
+
+
+def _worse(report: Report) -> str:
+    """"slower and less usable (…)": what regressed in a reader's words, with the count in brackets."""
+    tally = _tally([verdict.status for verdict in report.verdicts], RED, len(report.verdicts))
+    gates = dict.fromkeys(verdict.gate for verdict in report.verdicts if verdict.status is Status.REGRESSION)
+    words = [_WORSE.get(gate, f"worse in {gate}") for gate in sorted(gates, key=lambda gate: list(_WORSE).index(gate) if gate in _WORSE else 9)]
+    if not words:
+        return tally
+    return f"{' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)} ({tally})"
+
+
+def _cells(n: int) -> str:
+    return f"{n} cell{'' if n == 1 else 's'}"
+
+
+def counts_line(report: Report) -> str:
+    """"2 REGRESSION · 1 INCONCLUSIVE · 12 PASS", worst first; "no verdicts" when there are none."""
+    return " · ".join(f"{n} {status}" for status, n in report.counts.items()) or "no verdicts"
+
+
+def measured_line(report: Report) -> str:
+    """Cells measured and decided, and images made, each of what was planned."""
+    done, asked = report.measured, report.planned
+    return (f"{done.cells} of {asked.cells} cells measured, {done.decided} decided; "
+            f"{done.images} of {asked.images} images")
+
+
+def number(value: float | None, unit: str = "", *, signed: bool = False) -> str:
+    """A number with its unit: three significant digits, one decimal for per cent and points, none for whole values.
+
+    "ratio" is written ×1.06 and "share" as a per cent; None and non-finite values become a dash.
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if unit == "share":
+        return number(value * 100, "%", signed=signed)
+    digits = _digits(value, unit)
+    sign = "+" if signed and value > 0 and unit != "ratio" else ""
+    text = f"{sign}{digits}".replace("-", "−")
+    if unit == "ratio":
+        return f"×{text}"
+    return f"{text}{THIN}{unit}" if unit else text
+
+
+def _digits(value: float, unit: str) -> str:
+    size = abs(value)
+    if size and (size < 0.0005 or size >= 1e9):
+        return f"{value:.2e}"
+    if size >= 99.95 or unit in _WHOLE:
+        return f"{value:,.0f}".replace(",", THIN)
+    places = 1 if size >= 9.995 or unit in ("%", "points") else 2 if size >= 0.9995 else 3
+    text = f"{value:.{places}f}"
+    return f"{float(text):.0f}".replace("-0", "0") if float(text) == round(float(text)) else text
+
+
+def interval(finding: Finding) -> str:
+    """"1.04 to 1.12" with unit and confidence; a dash where the claim has no interval."""
+    if finding.low is None and finding.high is None:
+        return NOTHING
+    at = f" ({number(finding.confidence * 100)}{THIN}%)" if finding.confidence else ""
+    return f"{number(finding.low, finding.unit)} to {number(finding.high, finding.unit)}{at}"
+
+
+def effect(finding: Finding) -> str:
+    """The effect with its unit, signed where it is a change of something."""
+    return number(finding.effect, finding.unit, signed=finding.baseline is not None or finding.unit == "points")
+
+
+def side(value: float | None, unit: str, gate: str) -> str:
+    """A value of one side. A change in points is one of percentages, and a relative change of latency one of seconds."""
+    if gate == "latency" and unit == "%":
+        return number(value, "s")
+    return number(value, "%" if unit == "points" else unit)
+
+
+def task_name(task: str) -> str:
+    """How a task is named in a table; the pool of all tasks is said to be one."""
+    return "all tasks, pooled" if task == POOLED else task
+
+
+def anchor(*parts: str) -> str:
+    """A fragment identifier such as cell-latency-qwen-cat; names that need replacing get a hash so that none collide."""
+    plain = "-".join(parts)
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", plain)
+    return safe if safe == plain else f"{safe}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:6]}"
+
+
+def tidy(text: str) -> str:
+    """One line without control or direction-changing characters: prompts and messages are other people's text."""
+    kept = "".join(" " if char.isspace() else char for char in text if char.isspace() or unicodedata.category(char) not in ("Cc", "Cf", "Cs"))
+    return " ".join(kept.split())
+
+
+def needs_a_look(status: Status) -> bool:
+    """Whether a reader must act on it: everything that is neither PASS nor IMPROVED."""
+    return status not in (Status.PASS, Status.IMPROVED)

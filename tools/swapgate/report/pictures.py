@@ -1,0 +1,198 @@
+"""Pictures of a report: lossless copies named by the hash of their pixels, and difference maps.
+
+A difference map shows, for every pixel, the largest absolute difference of the three channels, times GAIN and
+clipped, from black (equal) over red to pale yellow. The gain is fixed, so that maps can be compared with each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swapgate.report.model import Report
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+GAIN = 4
+MAP_SIDE = 384  # a map is looked at, not measured: larger pictures are reduced by their mean first
+REENCODED_PIXELS = 256 * 256  # above this a second lossless encoding costs more seconds than it saves bytes
+FORMATS = {"PNG": "png", "WEBP": "webp", "JPEG": "jpg"}
+_OURS = re.compile(r"(diff-)?[0-9a-f]{8,64}\.(png|webp|jpg)")
+_LADDER = ((0.0, (8, 8, 14)), (0.2, (74, 14, 62)), (0.5, (204, 48, 62)), (0.8, (250, 158, 48)), (1.0, (255, 250, 205)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A file below report/, as a page refers to it; width and height in pixels."""
+
+    src: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The map of one pair. largest and mean are absolute differences of 8-bit channels, in [0, 255].
+
+    picture is None, and note says why, where a map cannot be drawn.
+    """
+
+    picture: Picture | None
+    largest: int | None = None
+    mean: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Album:
+    """Every picture of a report by hash, every difference by pair of hashes; absent hashes have no readable file."""
+
+    pictures: dict[str, Picture]
+    differences: dict[tuple[str, str], Difference]
+
+    def picture(self, sha: str | None) -> Picture | None:
+        return self.pictures.get(sha) if sha else None
+
+    def difference(self, one: str | None, other: str | None) -> Difference | None:
+        return self.differences.get((one, other)) if one and other else None
+
+
+def collect(report: Report, source: Callable[[str], Path | None], folder: Path) -> Album:
+    """Copy every picture that `report` names into `folder` and draw the difference maps there.
+
+    source gives the file of a hash, or None; a file that does not decode counts as absent. Files of an earlier
+    build that are no longer named are removed, so that the folder never grows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = _pairs(report)
+    shas = sorted(_named(report))
+    files = {sha: path for sha in shas if (path := source(sha)) is not None}
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # PIL and numpy let go of the lock
+        kept = pool.map(lambda sha: _keep(sha, files[sha], folder), files)
+        pictures = {sha: picture for sha, picture in zip(files, kept, strict=True) if picture is not None}
+        both = [pair for pair in pairs if pair[0] in pictures and pair[1] in pictures]
+        drawn = pool.map(lambda pair: _difference(*pair, files, folder), both)
+        differences = dict(zip(both, drawn, strict=True))
+    _prune(folder, [*pictures.values(), *(entry.picture for entry in differences.values() if entry.picture)])
+    return Album(pictures=pictures, differences=differences)
+
+
+def difference_map(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int, float]:
+    """(map, largest, mean) of two (height, width, 3) uint8 pictures; the map is (h, w, 3) uint8, at most MAP_SIDE a side."""
+    import numpy as np
+
+    apart = np.maximum(one, other) - np.minimum(one, other)  # stays in uint8: no copy in a wider type
+    strongest = apart.max(axis=2)
+    reduced = _reduced(strongest)
+    level = np.clip(reduced * GAIN, 0, 255).astype(np.uint8)
+    return _colours()[level], int(strongest.max()), float(apart.mean())
+
+
+def _reduced(strongest: NDArray[np.uint8]) -> NDArray[Any]:
+    """Block means with whole-number blocks, so that no side is longer than MAP_SIDE; float or the input itself."""
+    import numpy as np
+
+    block = -(-max(strongest.shape) // MAP_SIDE)
+    if block == 1:
+        return strongest.astype(np.float32)
+    height, width = (max(1, side // block) for side in strongest.shape)
+    cut = strongest[: height * block, : width * block]
+    return cut.reshape(height, -1, width, cut.shape[1] // width).mean(axis=(1, 3), dtype=np.float32)
+
+
+def _colours() -> NDArray[np.uint8]:
+    import numpy as np
+
+    stops, colours = [stop * 255 for stop, _ in _LADDER], np.array([colour for _, colour in _LADDER])
+    levels = np.arange(256)
+    return np.stack([np.interp(levels, stops, colours[:, channel]) for channel in range(3)], axis=1).round().astype(np.uint8)
+
+
+def _named(report: Report) -> set[str]:
+    named = {sha for row in report.images for sha in (row.baseline, row.candidate) if sha}
+    return named | {sha for entry in report.wording for sha in (entry.before, entry.after) if sha}
+
+
+def _pairs(report: Report) -> list[tuple[str, str]]:
+    found = {(row.baseline, row.candidate) for row in report.images if row.baseline and row.candidate}
+    return sorted((one, other) for one, other in found if one != other)
+
+
+def _keep(sha: str, path: Path, folder: Path) -> Picture | None:
+    """The picture under its hash in `folder`; None where the file cannot be read as a picture."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=tuple(FORMATS)) as image:
+            width, height = image.size
+            encoding = image.format or ""
+            small = width * height <= REENCODED_PIXELS
+            exact = encoding == "PNG" and image.mode in ("RGB", "RGBA")  # WebP would convert any other mode
+            smaller = _encoded(image) if small and exact else None
+        if smaller is not None and len(smaller) < path.stat().st_size:
+            return _written(folder / f"{sha}.webp", smaller, width, height)
+        target = folder / f"{sha}.{FORMATS[encoding]}"
+        if not target.exists():
+            shutil.copyfile(path, target)
+        return Picture(src=f"{folder.name}/{target.name}", width=width, height=height)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what PIL raises for a damaged file
+        return None
+
+
+def _encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", lossless=True, method=0, exact=True)
+    return buffer.getvalue()
+
+
+def _written(target: Path, content: bytes, width: int, height: int) -> Picture:
+    target.write_bytes(content)
+    return Picture(src=f"{target.parent.name}/{target.name}", width=width, height=height)
+
+
+def _difference(one: str, other: str, files: dict[str, Path], folder: Path) -> Difference:
+    import numpy as np
+    from PIL import Image
+
+    try:
+        left, right = _pixels(files[one]), _pixels(files[other])
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return Difference(picture=None, note="a picture cannot be read")
+    if left.shape != right.shape:
+        return Difference(picture=None, note=f"sizes differ: {_size(left)} and {_size(right)}")
+    drawn, largest, mean = difference_map(left, right)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(drawn)).save(buffer, "WEBP", quality=80, method=0)
+    name = hashlib.sha256(f"{one}/{other}".encode()).hexdigest()[:32]
+    height, width = drawn.shape[:2]
+    return Difference(picture=_written(folder / f"diff-{name}.webp", buffer.getvalue(), width, height), largest=largest, mean=mean)
+
+
+def _pixels(path: Path) -> NDArray[np.uint8]:
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path, formats=tuple(FORMATS)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _size(pixels: NDArray[np.uint8]) -> str:
+    return f"{pixels.shape[1]} × {pixels.shape[0]}"
+
+
+def _prune(folder: Path, used: Iterable[Picture]) -> None:
+    names = {Path(picture.src).name for picture in used}
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and path.name not in names:
+            path.unlink()
