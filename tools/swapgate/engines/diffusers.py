@@ -12,6 +12,7 @@ import gc
 import inspect
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ class DiffusersEngine:
     def identity(self) -> Identity:
         found = versions(_PACKAGES) | {"model config": config_identity(self._folder), "pipeline": type(self._pipe).__name__}
         if self._device.type == "cuda":
-            found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+            cudnn: Any = torch.backends.cudnn
+            found |= {"cuda": str(torch.version.cuda), "cudnn": str(cudnn.version())}
             driver = accelerators()
             found |= {"driver": driver["driver"]} if driver else {}
         return Identity(
@@ -267,9 +269,8 @@ def _attention(options: Options) -> str:
     if options.attention:
         return options.attention
     try:
-        from diffusers.models.attention_dispatch import _AttentionBackendRegistry
-
-        return str(_AttentionBackendRegistry.get_active_backend()[0].value)
+        registry: Any = import_module("diffusers.models.attention_dispatch")._AttentionBackendRegistry
+        return str(registry.get_active_backend()[0].value)
     except (ImportError, AttributeError):  # private to diffusers: without it the default has no name
         return "default"
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import weakref
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -66,7 +67,7 @@ class Host:
         self._card, self._threads, self._load_seconds = card, threads, load_seconds
         self._process: _Process | None = None
         self._loads: list[Loaded] = []
-        self._images_asked = 0
+        self._images_asked = self._restarts = 0
         self._number = 0
         self._first_call = True
         self._lost: Failure | None = None
@@ -102,6 +103,10 @@ class Host:
             UserError: what the user can mend (weights missing, a package not installed, a fault that does not parse).
             HostFailed: loading raised, ran out of memory or time, or the process died.
         """
+        self._restarts = 0
+        return self._begin()
+
+    def _begin(self) -> Loaded:
         self._discard()
         self._process = _Process(self._threads)
         answer = self._process.ask(
@@ -156,15 +161,15 @@ class Host:
     def _restarted(self) -> Failure | None:
         """Start again after a death, or say why not."""
         before = self._lost or Failure(kind="host-death", message="the process ended between two calls", stage="idle")
-        if len(self._loads) > RESTARTS:
-            return Failure(kind=before.kind, stage=before.stage,
-                           message=f"not tried: the process was restarted once and was lost again ({before.message})")
+        if self._restarts >= RESTARTS:
+            return replace(before, message=f"not tried: the process was restarted once and was lost again ({before.message})")
+        self._restarts += 1
         try:
-            self.start()
+            self._begin()
         except (HostFailed, UserError) as error:
-            self._loads.append(self._loads[-1])  # counts as the restart that there was
-            self._lost = before
-            return Failure(kind=before.kind, stage=before.stage, message=f"{before.message}; starting again failed: {error}")
+            self._lost = replace(before, message=f"{before.message}; starting again failed: {error}")
+            return self._lost
+        self._lost = None
         return None
 
     def _generation(self, call: Call, index: int, pixels: Pixels, answer: dict[str, Any]) -> Generation:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib import import_module
 from typing import Any
 
 from swapgate.meters.kinds import Meters
@@ -60,11 +61,9 @@ class Nvml:
         self.notes: tuple[str, ...] = ()
         self._handle: Any = None
         try:
-            import pynvml
-
-            pynvml.nvmlInit()
-            self._nvml: Any = pynvml
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
+            self._nvml: Any = import_module("pynvml")
+            self._nvml.nvmlInit()
+            self._handle = self._nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
         except Exception as error:  # noqa: BLE001 - no module, no driver, no such device: a run without these figures is still a run
             self.notes = (f"device health: NVML cannot be used ({type(error).__name__}: {error})",)
             return

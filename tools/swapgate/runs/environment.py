@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,7 @@ def usable_cores() -> int:
 def accelerators() -> dict[str, Any] | None:
     """Driver version and the names of the NVIDIA devices that NVML shows; None where there is no driver."""
     try:
-        import pynvml
-
+        pynvml: Any = import_module("pynvml")
         pynvml.nvmlInit()
     except Exception:  # noqa: BLE001 - no module, no driver, no permission: all mean that there is nothing to name
         return None
