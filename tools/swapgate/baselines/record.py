@@ -105,7 +105,7 @@ def from_json(data: Any, *, where: str) -> Baseline:
         raise _damaged(where, "the file must hold one JSON object")
     if data.get("schema") != SCHEMA:
         raise UserError(where=where, key="schema", value=data.get("schema"), rule=f"this version of swapgate reads schema {SCHEMA}",
-                        remedy="update swapgate, or accept a new baseline: swapgate baselines accept RUN")
+                        remedy="update swapgate, or accept a new baseline: swapgate baselines accept --run=RUN")
     try:
         return Baseline(**{
             **data, "quality": _quality(data["quality"]), "provenance": _provenance(data["provenance"]),
@@ -144,7 +144,7 @@ def _cost(data: Mapping[str, Any]) -> Cost:
 
 def _damaged(where: str, rule: str) -> UserError:
     return UserError(where=where, rule=rule,
-                     remedy="restore the file from version control, or accept a new baseline: swapgate baselines accept RUN")
+                     remedy="restore the file from version control, or accept a new baseline: swapgate baselines accept --run=RUN")
 
 
 def _wrong_names(baseline: Baseline) -> Iterator[str]:

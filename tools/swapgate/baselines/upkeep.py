@@ -84,7 +84,7 @@ def _of_baseline(store: Store, path: Path, known: Known | None) -> Iterator[Prob
     for rule in problems_at(baseline, path):
         yield Problem(where=where, kind="damaged", rule=rule, remedy=restore)
     for rule in _unaccepted(baseline):
-        yield Problem(where=where, kind="damaged", rule=rule, remedy="accept it through review: swapgate baselines accept RUN --reason …")
+        yield Problem(where=where, kind="damaged", rule=rule, remedy="accept it through review: swapgate baselines accept --run=RUN")
     yield from _of_images(store, baseline, path.parent / IMAGES)
     if known and path in unused(store, known):
         yield Problem(where=where, kind="unused", rule="no card or no task of this name",

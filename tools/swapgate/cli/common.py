@@ -1,0 +1,79 @@
+"""What the commands share: where the project is, which run is meant, how results are printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swapgate.canonical import dumps, rounded
+from swapgate.config import Config, find_config
+from swapgate.errors import UserError
+
+if TYPE_CHECKING:
+    from swapgate.baselines.store import Store
+
+    Groups = argparse._SubParsersAction[argparse.ArgumentParser]
+
+OK, FOUND, MISTAKE = 0, 1, 2
+
+
+def config_of(given: argparse.Namespace) -> Config:
+    """The configuration of the project that the command was called in (or --project)."""
+    return find_config(given.project)
+
+
+def store_of(given: argparse.Namespace) -> Store:
+    """The project's store of baselines."""
+    from swapgate.baselines.store import Store
+
+    config = config_of(given)
+    return Store(config.root / config.baselines)
+
+
+def run_of(given: argparse.Namespace) -> Path:
+    """The run folder that is meant: a path, the name of a folder among the runs, or the newest where none is given."""
+    config = config_of(given)
+    runs = config.root / config.runs
+    if given.run is None:
+        return _newest(runs)
+    for path in (Path(given.run), config.root / given.run, runs / given.run):
+        if (path / "manifest.json").is_file():
+            return path
+    raise UserError(where="--run", value=given.run, rule="a folder with manifest.json, or the name of one among the runs",
+                    remedy=f"there are: {', '.join(_names(runs)) or 'none yet; make one with pytest tests/gates'}")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", metavar="RUN", help="the run folder or its name (default: the newest)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def show(given: argparse.Namespace, data: Any, lines: Iterable[str]) -> None:
+    """Print `data` as JSON with --json, else the lines."""
+    text = dumps(rounded(data), indent=1) if given.json else "\n".join(lines)
+    sys.stdout.write(f"{text}\n" if text else "")
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines with aligned columns; the first row is the header."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _newest(runs: Path) -> Path:
+    names = _names(runs)
+    if not names:
+        raise UserError(where=str(runs), rule="there must be a run", remedy="make one with pytest tests/gates, or name a folder with --run")
+    return runs / names[-1]
+
+
+def _names(runs: Path) -> list[str]:
+    """Run folders, oldest first: by the time of their manifest, which is written once."""
+    found = sorted(runs.glob("*/manifest.json"), key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
+    return [path.parent.name for path in found]

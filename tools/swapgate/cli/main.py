@@ -1,0 +1,53 @@
+"""`swapgate`: review of baselines, the report, the checks of cards and tasks, the stand-ins, and a first project.
+
+Exit status: 0 all is well; 1 the command found or refused something; 2 a mistake of the user, explained on stderr.
+Every command works without a prompt; those with figures have --json. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from swapgate import __version__
+from swapgate.cli import baselines, check, init, report, standins
+from swapgate.errors import UserError
+
+GROUPS = (baselines, report, check, standins, init)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status."""
+    given = parser().parse_args(arguments)
+    try:
+        status: int = given.handler(given)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except BrokenPipeError:
+        # The reader (head, less) left; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    made = argparse.ArgumentParser(prog="swapgate", description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("--version", action="version", version=f"swapgate {__version__}")
+    made.add_argument("--project", type=Path, default=Path(), metavar="DIR", help="a folder of the project (default: this one)")
+    groups = made.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for group in GROUPS:
+        group.add(groups)
+    return made
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
