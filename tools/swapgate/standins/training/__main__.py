@@ -9,30 +9,47 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
+import traceback
 from pathlib import Path
 
 from swapgate.errors import UserError
-from swapgate.standins.training.run import MODELS, launch, train
+from swapgate.standins.training.run import MODELS, by_model, launch, train
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when every stage came to its end, 1 when a chain failed, 2 for a mistake of the user."""
     given = _parser().parse_args(arguments)
+    if given.within:
+        given.deadline = time.time() + given.within
     try:
         if given.chain:
             chains = [(chain.split("=")[0], chain.split("=")[1].split(",")) for chain in given.chain]
             results = launch(chains, _passed_on(given), given.out / "logs")
             sys.stdout.write(json.dumps(results) + "\n")
             return int(any(results.values()))
-        figures = train(
-            given.out, given.which, budget=given.budget, device=given.device, checkpoints=given.checkpoints,
-            stage_seconds=dict(_budget(text) for text in given.seconds), extend=given.extend,
-        )  # fmt: skip
+        return _train(given, dict(_budget(text) for text in given.seconds))
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    return 0
+
+
+def _train(given: argparse.Namespace, seconds: dict[str, float]) -> int:
+    """Train model after model; one that breaks is reported and the next one still gets its turn."""
+    failed = 0
+    for names in by_model(given.which):
+        try:
+            figures = train(
+                given.out, names, budget=given.budget, device=given.device, checkpoints=given.checkpoints,
+                stage_seconds=seconds, extend=given.extend, deadline=given.deadline,
+            )  # fmt: skip
+            sys.stdout.write(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+        except UserError:
+            raise
+        except Exception:
+            failed = 1
+            sys.stderr.write(f"{'+'.join(names)} broke:\n{traceback.format_exc()}")
+    return failed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", help="cpu, cuda:0, ...")
     parser.add_argument("--seconds", nargs="*", default=[], metavar="STAGE=S", help="budgets of single stages")
     parser.add_argument("--extend", action="store_true", help="train finished stages on for another budget")
+    parser.add_argument("--within", type=float, metavar="S", help="end all stages within this many seconds from now")
+    parser.add_argument("--deadline", type=float, help="the same as seconds since the epoch")
     parser.add_argument("--chain", action="append", metavar="DEVICE=STAGE,STAGE", help="one process of its own; repeat")
     return parser
 
@@ -60,6 +79,8 @@ def _budget(text: str) -> tuple[str, float]:
 
 def _passed_on(given: argparse.Namespace) -> list[str]:
     passed = ["--out", str(given.out), "--budget", given.budget]
+    if given.deadline:
+        passed += ["--deadline", str(given.deadline)]
     if given.checkpoints:
         passed += ["--checkpoints", str(given.checkpoints)]
     if given.seconds:

@@ -146,6 +146,11 @@ def load_weights(context: StageContext, stage: str, model: nn.Module) -> None:
 
 
 def latent_statistics(latents: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [c] per channel of latents [n, c, h, w]."""
+    """Mean and standard deviation [c] per channel of latents [n, c, h, w].
+
+    The deviation has a floor of a quarter of the median, so that a channel the autoencoder hardly uses is not blown up
+    into noise that the flow has to learn.
+    """
     flat = latents.float().transpose(0, 1).flatten(1)
-    return flat.mean(dim=1), flat.std(dim=1)
+    std = flat.std(dim=1)
+    return flat.mean(dim=1), std.clamp(min=float(std.median()) / 4)

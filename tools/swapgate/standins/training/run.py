@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def train(
     checkpoints: Path | None = None,
     stage_seconds: Mapping[str, float] | None = None,
     extend: bool = False,
+    deadline: float | None = None,
 ) -> dict[str, Figures]:
     """Train models or single stages one after another in this process and write their folders into `out`.
 
@@ -62,6 +64,7 @@ def train(
         checkpoints: where an interrupted training left off; `out`/.checkpoints by default.
         stage_seconds: budgets of single stages, at most 540 s each.
         extend: train finished stages on for another budget.
+        deadline: seconds since the epoch by which all must be over; budgets shrink in proportion.
 
     Returns:
         Figures of every stage by its name; they are appended to each folder's training.json as well.
@@ -77,7 +80,7 @@ def train(
         torch.backends.cudnn.benchmark = True
     return run_stages(
         chosen_stages(which), out=out, checkpoints=checkpoints or out / ".checkpoints", device=device,
-        seconds=stage_seconds, tiny=budget == "tiny", extend=extend,
+        seconds=stage_seconds, tiny=budget == "tiny", extend=extend, deadline=deadline,
     )  # fmt: skip
 
 
@@ -96,6 +99,11 @@ def chosen_stages(which: Sequence[str]) -> list[Stage]:
             )  # fmt: skip
         found += named
     return found
+
+
+def by_model(which: Sequence[str]) -> list[list[str]]:
+    """Split names into runs of the same model: a failure in one must not cost the next one its turn."""
+    return [list(names) for _, names in itertools.groupby(which, key=lambda name: name.split("-")[0])]
 
 
 def launch(chains: Sequence[tuple[str, Sequence[str]]], arguments: Sequence[str], logs: Path) -> dict[str, int]:

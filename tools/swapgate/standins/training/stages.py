@@ -235,20 +235,23 @@ def run_stages(
     tiny: bool = False,
     extend: bool = False,
     seed: int = 20251231,
+    deadline: float | None = None,
 ) -> dict[str, Figures]:
     """Run `stages` in order and return their figures by name.
 
     A finished stage is skipped when called again unless `extend` is set. `seconds` overrides the stages' own budgets.
+    With a `deadline` (seconds since the epoch) the budgets of the stages still to run shrink in proportion to fit.
 
     Raises:
         UserError: a budget is not above 0 or is above 540 s, or names a stage that is not there.
     """
     budgets = _budgets(stages, seconds or {})
     figures: dict[str, Figures] = {}
-    for stage in stages:
+    for at, stage in enumerate(stages):
+        budget = _within(deadline, [budgets[later.name] for later in stages[at:]])
         context = StageContext(
             stage=stage.name, out=out / stage.folder, checkpoints=checkpoints, device=torch.device(device),
-            seconds=budgets[stage.name], tiny=tiny, extend=extend, seed=seed,
+            seconds=budget, tiny=tiny, extend=extend, seed=seed,
         )  # fmt: skip
         done = context.path(f"{stage.name}.done.json")
         if done.exists() and not extend:
@@ -315,6 +318,13 @@ def _budgets(stages: Sequence[Stage], seconds: Mapping[str, float]) -> dict[str,
                 remedy=f"give --seconds {key}=300",
             )  # fmt: skip
     return budgets
+
+
+def _within(deadline: float | None, budgets: Sequence[float]) -> float:
+    """The first of `budgets`, shrunk if they do not all fit before the deadline; never below five seconds."""
+    if deadline is None:
+        return budgets[0]
+    return max(5.0, budgets[0] * min(1.0, (deadline - time.time()) / sum(budgets)))
 
 
 def _device_name(device: torch.device) -> str:
