@@ -44,8 +44,8 @@ def require_same_size(image: Image, reference: Image) -> None:
 
 def luma(image: Image) -> npt.NDArray[np.float32]:
     """Brightness of each pixel, [H, W] float32, 0 to 255, by the BT.601 weights of JPEG and Pillow's "L"."""
-    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    brightness: npt.NDArray[np.float32] = image.astype(np.float32) @ weights
+    red, green, blue = (image[..., channel].astype(np.float32) for channel in range(3))
+    brightness: npt.NDArray[np.float32] = 0.299 * red + 0.587 * green + 0.114 * blue
     return brightness
 
 
@@ -68,4 +68,5 @@ def difference_map(image: Image, reference: Image, gain: int = 8) -> Image:
     if gain < 1:
         raise ValueError(f"gain={gain} must be at least 1; with 1 the difference is shown as it is")
     difference = np.abs(image.astype(np.int32) - reference.astype(np.int32)) * gain
-    return np.minimum(difference, 255).astype(np.uint8)
+    seen: Image = np.minimum(difference, 255).astype(np.uint8)
+    return seen
