@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swapgate.config import BASELINES, Config, find_root, find_config
+from swapgate.config import BASELINES, Config, find_config, find_root
 from swapgate.errors import UserError
 
 
@@ -27,7 +27,8 @@ def test_a_pyproject_without_our_table_gives_the_defaults(tmp_path: Path) -> Non
     """The layout of the README needs no configuration at all."""
     config = find_config(project(tmp_path, '[project]\nname = "x"\n'))
     assert (config.models, config.baselines, config.runs) == (Path("fixtures/models"), Path("baselines"), Path(".swapgate/runs"))
-    assert config.default_models == () and not config.policy
+    assert config.default_models == ()
+    assert not config.policy
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
@@ -80,7 +81,8 @@ def test_values_of_another_kind_are_errors_with_their_place(tmp_path: Path, text
     """Every mistake names the file it is in."""
     with pytest.raises(UserError) as caught:
         find_config(project(tmp_path, text))
-    assert "pyproject.toml" in caught.value.where and caught.value.remedy
+    assert "pyproject.toml" in caught.value.where
+    assert caught.value.remedy
 
 
 def test_errors_in_the_policy_name_the_full_key(tmp_path: Path) -> None:
@@ -104,4 +106,4 @@ def test_an_accepted_path_never_leaves_the_root(tmp_path_factory: pytest.TempPat
 
 def test_the_default_is_the_documented_folder() -> None:
     """The name that the README promises."""
-    assert BASELINES == Path("baselines")
+    assert Path("baselines") == BASELINES

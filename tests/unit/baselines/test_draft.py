@@ -17,7 +17,9 @@ def test_a_draft_is_written_under_the_run_and_read_back(tmp_path: Path, made: An
     path = draft.write(tmp_path, made.draft())
     assert path == tmp_path / "drafts" / "standin" / made.COHORT / "cup.json"
     (back,) = draft.read(tmp_path)
-    assert back.id == made.draft().id and back.provenance.accepted_by == "" and back.cost == made.draft().cost
+    assert back.id == made.draft().id
+    assert back.provenance.accepted_by == ""
+    assert back.cost == made.draft().cost
 
 
 def test_cost_without_a_call_is_left_out(tmp_path: Path, made: Any) -> None:
@@ -49,7 +51,8 @@ def test_a_pattern_that_matches_nothing_is_reported_beside_those_that_do(made: A
     """With every name that could have been meant."""
     drafts = [made.baseline(), made.baseline(task="mug")]
     selection = draft.select(drafts, ["*/cup", "*/jug"])
-    assert [one.task for one in selection.chosen] == ["cup"] and selection.unmatched == ("*/jug",)
+    assert [one.task for one in selection.chosen] == ["cup"]
+    assert selection.unmatched == ("*/jug",)
     assert selection.names == ("standin/cup", "standin/mug")
     assert draft.select(drafts, []).chosen == tuple(drafts)
 

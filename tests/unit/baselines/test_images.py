@@ -25,7 +25,8 @@ def test_any_picture_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory
     folder, sha = tmp_path_factory.getbasetemp() / "any", pixel_hash(pixels)
     path = images.write(folder, sha, pixels)
     assert np.array_equal(images.read(folder, sha), pixels)
-    assert images.find(folder, sha) == path and images.problem(path) is None
+    assert images.find(folder, sha) == path
+    assert images.problem(path) is None
 
 
 def test_the_smaller_of_the_two_formats_is_taken(tmp_path: Path) -> None:
@@ -35,7 +36,8 @@ def test_the_smaller_of_the_two_formats_is_taken(tmp_path: Path) -> None:
     Image.fromarray(gradient).save(tmp_path / "a.png", optimize=True)
     Image.fromarray(gradient).save(tmp_path / "a.webp", lossless=True, exact=True, quality=80, method=4)
     sizes = {path.suffix: path.stat().st_size for path in tmp_path.iterdir()}
-    assert suffix == min(sizes, key=lambda name: sizes[name]) and len(content) == min(sizes.values())
+    assert suffix == min(sizes, key=lambda name: sizes[name])
+    assert len(content) == min(sizes.values())
 
 
 def test_a_lossy_encoder_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +67,9 @@ def test_a_whole_file_is_left_alone_and_a_damaged_one_replaced(tmp_path: Path) -
     path.unlink()
     (tmp_path / f"{sha}.png").write_bytes(b"not a picture")
     mended = images.write(tmp_path, sha, pixels)
-    assert images.problem(mended) is None and images.find(tmp_path, sha) == mended and len(list(tmp_path.iterdir())) == 1
+    assert images.problem(mended) is None
+    assert images.find(tmp_path, sha) == mended
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_absent_damaged_and_exchanged_files_each_have_their_error(tmp_path: Path) -> None:

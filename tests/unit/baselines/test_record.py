@@ -58,13 +58,15 @@ def test_reading_gives_back_what_was_written(made: Any, drawn: tuple[ImageScore,
     for one in back.quality.scores:
         assert replace(one, normalised=0, alignment=0, margins={}) == replace(by_pair[one.pair], normalised=0, alignment=0, margins={})
         assert one.normalised == pytest.approx(by_pair[one.pair].normalised, rel=1e-5)
-    assert back.cost is not None and back.cost.seconds == pytest.approx(times, rel=1e-5)
+    assert back.cost is not None
+    assert back.cost.seconds == pytest.approx(times, rel=1e-5)
 
 
 def test_the_text_has_sorted_keys_and_ends_in_a_newline(made: Any) -> None:
     """Two people who accept the same run get the same bytes."""
     text = pretty(made.baseline().as_json())
-    assert text.endswith("}\n") and json.loads(text, object_pairs_hook=lambda pairs: [key for key, _ in pairs]) == sorted(json.loads(text))
+    assert text.endswith("}\n")
+    assert json.loads(text, object_pairs_hook=lambda pairs: [key for key, _ in pairs]) == sorted(json.loads(text))
 
 
 def test_one_more_sample_is_a_small_diff(made: Any) -> None:
@@ -98,7 +100,9 @@ def test_an_arm_carries_the_samples(made: Any) -> None:
 def test_without_cost_is_a_valid_baseline_for_any_hardware(made: Any) -> None:
     """The cohort "any" never holds cost."""
     general = without_cost(made.baseline())
-    assert general.cohort == ANY and general.cost is None and not problems(general)
+    assert general.cohort == ANY
+    assert general.cost is None
+    assert not problems(general)
 
 
 def quality_with(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -174,7 +178,9 @@ def test_a_damaged_file_is_an_error_with_its_place(made: Any, damage: dict[str, 
     """Whatever is missing or unknown, the error names the file and what to do."""
     with pytest.raises(UserError) as caught:
         from_json({**made.baseline().as_json(), **damage}, where="some/file.json")
-    assert caught.value.where == "some/file.json" and caught.value.key == key and "accept" in caught.value.remedy
+    assert caught.value.where == "some/file.json"
+    assert caught.value.key == key
+    assert "accept" in caught.value.remedy
 
 
 def test_a_file_of_another_kind_is_an_error() -> None:

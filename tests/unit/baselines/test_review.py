@@ -30,10 +30,14 @@ def test_an_accelerator_keeps_quality_and_cost_in_its_cohort(tmp_path: Path, sto
     """The draft becomes the baseline, signed, without anything being generated."""
     run = made.run(tmp_path / "run", made.draft())
     done = accept(run, store=store, reason="new scheduler", by="ann")
-    assert done.done == (f"standin/{made.COHORT}/cup",) and done.complete
+    assert done.done == (f"standin/{made.COHORT}/cup",)
+    assert done.complete
     (got,) = store.list()
-    assert got.cost == made.draft().cost and got.provenance.reason == "new scheduler" and got.provenance.accepted_by == "ann"
-    assert got.provenance.accepted_on and got.provenance.run == made.draft().provenance.run
+    assert got.cost == made.draft().cost
+    assert got.provenance.reason == "new scheduler"
+    assert got.provenance.accepted_by == "ann"
+    assert got.provenance.accepted_on
+    assert got.provenance.run == made.draft().provenance.run
     assert len(list(store.images_of("standin", made.COHORT).iterdir())) == 2
 
 
@@ -41,7 +45,8 @@ def test_a_cpu_gives_quality_only_for_any_hardware_and_says_so(tmp_path: Path, s
     """The cost of one developer's machine is nobody else's baseline."""
     run = made.run(tmp_path / "run", made.draft(cohort=made.CPU))
     done = accept(run, store=store)
-    assert done.done == ("standin/any/cup",) and any("quality only" in note and "--with-cost" in note for note in done.notes)
+    assert done.done == ("standin/any/cup",)
+    assert any("quality only" in note and "--with-cost" in note for note in done.notes)
     assert [one.cost for one in store.list()] == [None]
 
 
@@ -58,7 +63,8 @@ def test_the_cohort_any_can_be_asked_for_and_no_foreign_one(tmp_path: Path, stor
     run = made.run(tmp_path / "run", made.draft())
     assert accept(run, store=store, cohort="any").done == ("standin/any/cup",)
     done = accept(run, store=store, cohort="nvidia-b200-00000000")
-    assert done.done == () and "made in" in done.refused[0].reason
+    assert done.done == ()
+    assert "made in" in done.refused[0].reason
     with pytest.raises(UserError, match="quality only"):
         target(made.draft(), cohort="any", with_cost=True)
 
@@ -71,14 +77,18 @@ def test_a_partial_selection_leaves_everything_else_as_it_was(tmp_path: Path, st
     run = made.run(tmp_path / "run", made.draft(shift=9), made.draft(task="mug", shift=9))
     assert accept(run, store=store, patterns=["usability/standin/cup"]).done == (f"standin/{made.COHORT}/cup",)
     after = tree(store.root)
-    assert {name: after[name] for name in before} == before and f"standin/{made.COHORT}/cup.json" in after
+    assert {name: after[name] for name in before} == before
+    assert f"standin/{made.COHORT}/cup.json" in after
 
 
 def test_an_unmatched_pattern_warns_and_lists_what_there_is(tmp_path: Path, store: Store, made: Any) -> None:
     """Beside one that matches it is a warning; alone it is an error."""
     run = made.run(tmp_path / "run", made.draft())
     done = accept(run, store=store, patterns=["*/cup", "*/jug"])
-    assert done.done and done.unmatched == ("*/jug",) and not done.complete and "standin/cup" in done.lines[0]
+    assert done.done
+    assert done.unmatched == ("*/jug",)
+    assert not done.complete
+    assert "standin/cup" in done.lines[0]
     with pytest.raises(UserError, match="there are: standin/cup"):
         accept(run, store=store, patterns=["*/jug"])
 
@@ -149,7 +159,8 @@ def test_a_refused_task_does_not_keep_the_others_out(tmp_path: Path, store: Stor
     said = [made.verdict("usability", "standin", "cup", Status.ERROR, "images"), made.verdict("usability", "standin", "mug")]
     run = made.run(tmp_path / "run", made.draft(), made.draft(task="mug"), verdicts=said)
     done = accept(run, store=store)
-    assert done.done == (f"standin/{made.COHORT}/mug",) and [one.id for one in done.refused] == [f"standin/{made.COHORT}/cup"]
+    assert done.done == (f"standin/{made.COHORT}/mug",)
+    assert [one.id for one in done.refused] == [f"standin/{made.COHORT}/cup"]
     assert not done.complete
 
 
@@ -183,7 +194,8 @@ def test_getting_worse_needs_a_reason(tmp_path: Path, store: Store, made: Any) -
 def test_a_first_baseline_gives_its_own_reason(tmp_path: Path, store: Store, made: Any) -> None:
     """Nothing has to be explained where nothing was there."""
     accept(made.run(tmp_path / "run", made.draft()), store=store)
-    assert next(store.list()).provenance.reason == "first baseline" and next(store.list()).provenance.accepted_by
+    assert next(store.list()).provenance.reason == "first baseline"
+    assert next(store.list()).provenance.accepted_by
 
 
 def test_impossible_figures_and_lost_images_are_refused(tmp_path: Path, store: Store, made: Any) -> None:
@@ -201,7 +213,8 @@ def test_impossible_figures_and_lost_images_are_refused(tmp_path: Path, store: S
 def test_impossible_cost_does_not_bar_quality_that_leaves_it_out(tmp_path: Path, store: Store, made: Any) -> None:
     """Only what is accepted has to be right."""
     run = made.run(tmp_path / "run", made.draft(cohort=made.CPU, cost=made.cost(1.0, 0.0)))
-    assert accept(run, store=store).done and accept(run, store=store, with_cost=True).refused
+    assert accept(run, store=store).done
+    assert accept(run, store=store, with_cost=True).refused
 
 
 def test_a_rejected_draft_stays_rejected_until_said_otherwise(tmp_path: Path, store: Store, made: Any) -> None:
@@ -209,10 +222,12 @@ def test_a_rejected_draft_stays_rejected_until_said_otherwise(tmp_path: Path, st
     run = made.run(tmp_path / "run", made.draft(), made.draft(task="mug"))
     assert reject(run, patterns=["*/cup"], reason="wrong lamp", by="bo").done == (f"standin/{made.COHORT}/cup",)
     done = accept(run, store=store)
-    assert done.done == (f"standin/{made.COHORT}/mug",) and "rejected by bo: wrong lamp" in done.refused[0].reason
+    assert done.done == (f"standin/{made.COHORT}/mug",)
+    assert "rejected by bo: wrong lamp" in done.refused[0].reason
     assert accept(run, store=store, patterns=["*/cup"], include_rejected=True).done
     entries = [json.loads(line) for line in (run / "review.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [entry["action"] for entry in entries] == ["reject", "accept", "accept"] and entries[-1]["into"]
+    assert [entry["action"] for entry in entries] == ["reject", "accept", "accept"]
+    assert entries[-1]["into"]
 
 
 def test_a_rejection_says_why_and_what(tmp_path: Path, made: Any) -> None:
@@ -232,7 +247,8 @@ def test_accepting_twice_changes_the_signature_only(tmp_path: Path, store: Store
     first = next(store.list())
     accept(run, store=store, by="bo")
     second = next(store.list())
-    assert replace(second, provenance=first.provenance) == first and second.provenance.accepted_by == "bo"
+    assert replace(second, provenance=first.provenance) == first
+    assert second.provenance.accepted_by == "bo"
 
 
 def test_the_diff_says_what_would_change(tmp_path: Path, store: Store, made: Any) -> None:
@@ -247,7 +263,8 @@ def test_the_diff_says_what_would_change(tmp_path: Path, store: Store, made: Any
     cup, mug, new = diff(run, store)
     assert (cup.kind, cup.parts, cup.identical, cup.shared) == ("unchanged", (), 3, 3)
     assert (mug.kind, mug.parts, mug.identical, mug.shared) == ("changed", ("weights", "images", "scores", "cost"), 2, 3)
-    assert mug.before is not None and (mug.before.usable, mug.before.seconds, mug.before.peak_mib) == (1.0, 1.1, 1000.0)
+    assert mug.before is not None
+    assert (mug.before.usable, mug.before.seconds, mug.before.peak_mib) == (1.0, 1.1, 1000.0)
     assert (mug.after.usable, mug.after.seconds, mug.after.peak_mib) == (pytest.approx(2 / 3), 2.2, 1500.0)
     assert (new.kind, new.before, new.shared) == ("new", None, 0)
     assert [one.id for one in diff(run, store, patterns=["*/mug"])] == [mug.id]
@@ -260,12 +277,14 @@ def test_the_diff_knows_what_was_reviewed_and_where_it_would_go(tmp_path: Path, 
     accept(run, store=store, patterns=["*/cup"])
     reject(run, patterns=["*/mug"], reason="no")
     cup, mug = diff(run, store)
-    assert (cup.id, cup.kind, cup.state) == ("standin/any/cup", "unchanged", "accepted") and (mug.kind, mug.state) == ("new", "rejected")
+    assert (cup.id, cup.kind, cup.state) == ("standin/any/cup", "unchanged", "accepted")
+    assert (mug.kind, mug.state) == ("new", "rejected")
 
 
 def test_the_diff_of_a_broken_draft_still_has_figures(tmp_path: Path, store: Store, made: Any) -> None:
     """A figure that was not finite is left out of the medians."""
     run = made.run(tmp_path / "run", made.draft(cost=made.cost(1.0, float("nan"), 3.0, peak=float("inf"))))
     (change,) = diff(run, store)
-    assert change.after.seconds == 2.0 and change.after.peak_mib is None
+    assert change.after.seconds == 2.0
+    assert change.after.peak_mib is None
     assert draft.read(run)[0].cost is not None

@@ -26,9 +26,14 @@ def store(tmp_path: Path) -> Store:
 def test_nothing_is_there_before_something_was_accepted(store: Store) -> None:
     """The folder need not exist."""
     choice = store.find("standin", "cpu-1", "cup")
-    assert store.get("standin", "any", "cup") is None and list(store.list()) == []
-    assert choice.quality is None and choice.cost is None and choice.others == () and choice.incomparable == ""
-    assert "nothing was accepted" in choice.reason and choice.no_cost
+    assert store.get("standin", "any", "cup") is None
+    assert list(store.list()) == []
+    assert choice.quality is None
+    assert choice.cost is None
+    assert choice.others == ()
+    assert choice.incomparable == ""
+    assert "nothing was accepted" in choice.reason
+    assert choice.no_cost
 
 
 def test_put_writes_the_json_and_the_pictures_as_written(store: Store, made: Any) -> None:
@@ -93,8 +98,12 @@ def test_the_same_cohort_comes_first_for_quality_and_cost(store: Store, made: An
     store.put(general, made.load)
     store.put(exact, made.load)
     choice = store.find("standin", made.COHORT, "cup")
-    assert choice.quality is not None and choice.quality.cohort == made.COHORT and choice.cost == choice.quality
-    assert made.COHORT in choice.reason and "20260101T000000Z-aaaa" in choice.reason and choice.no_cost == ""
+    assert choice.quality is not None
+    assert choice.quality.cohort == made.COHORT
+    assert choice.cost == choice.quality
+    assert made.COHORT in choice.reason
+    assert "20260101T000000Z-aaaa" in choice.reason
+    assert choice.no_cost == ""
 
 
 def test_other_hardware_gets_the_quality_for_any_and_no_cost(store: Store, made: Any) -> None:
@@ -102,8 +111,12 @@ def test_other_hardware_gets_the_quality_for_any_and_no_cost(store: Store, made:
     store.put(made.baseline(cohort="any"), made.load)
     store.put(made.baseline(), made.load)
     choice = store.find("standin", made.CPU, "cup")
-    assert choice.quality is not None and choice.quality.cohort == "any" and choice.cost is None
-    assert choice.others == (made.COHORT,) and made.COHORT in choice.no_cost and made.CPU in choice.reason
+    assert choice.quality is not None
+    assert choice.quality.cohort == "any"
+    assert choice.cost is None
+    assert choice.others == (made.COHORT,)
+    assert made.COHORT in choice.no_cost
+    assert made.CPU in choice.reason
     assert choice.incomparable == ""
 
 
@@ -111,14 +124,18 @@ def test_only_other_hardware_is_incomparable_and_named(store: Store, made: Any) 
     """Not NEW: something was accepted, for a machine that this is not."""
     store.put(made.baseline(), made.load)
     choice = store.find("standin", made.CPU, "cup")
-    assert choice.quality is None and choice.others == (made.COHORT,) and made.COHORT in choice.incomparable
+    assert choice.quality is None
+    assert choice.others == (made.COHORT,)
+    assert made.COHORT in choice.incomparable
 
 
 def test_a_baseline_without_cost_in_the_same_cohort_gives_quality_only(store: Store, made: Any) -> None:
     """And the reason for the missing cost is that one, not another cohort."""
     store.put(made.baseline(cost=None), made.load)
     choice = store.find("standin", made.COHORT, "cup")
-    assert choice.quality is not None and choice.cost is None and "holds no cost figures" in choice.no_cost
+    assert choice.quality is not None
+    assert choice.cost is None
+    assert "holds no cost figures" in choice.no_cost
 
 
 def test_the_list_is_in_the_order_of_names(store: Store, made: Any) -> None:
@@ -164,7 +181,8 @@ def test_an_error_before_the_rename_leaves_the_old_file_and_no_rest(store: Store
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         store.put(made.baseline(cost=made.cost(9.0)), made.load)
-    assert path.read_bytes() == before and sorted(store.root.rglob("*")) == files
+    assert path.read_bytes() == before
+    assert sorted(store.root.rglob("*")) == files
 
 
 def test_a_process_killed_before_the_rename_leaves_the_old_file(store: Store, made: Any) -> None:
@@ -183,6 +201,8 @@ def test_a_process_killed_before_the_rename_leaves_the_old_file(store: Store, ma
     """)
     done = subprocess.run([sys.executable, "-c", code, str(store.root)], check=False, timeout=60)
     assert done.returncode == 9
-    assert path.read_bytes() == before and [one.weights for one in store.list()] == ["ab" * 32]
+    assert path.read_bytes() == before
+    assert [one.weights for one in store.list()] == ["ab" * 32]
     rest = [one for one in path.parent.iterdir() if one.name.startswith(".cup.json.")]
-    assert len(rest) == 1 and "cdcdcd" in rest[0].read_text(encoding="utf-8")
+    assert len(rest) == 1
+    assert "cdcdcd" in rest[0].read_text(encoding="utf-8")

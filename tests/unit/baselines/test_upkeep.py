@@ -29,7 +29,8 @@ def kinds(store: Store, known: Known | None = None) -> list[tuple[str, str]]:
 
 def test_a_whole_store_has_no_problem(store: Store) -> None:
     """And an absent one neither."""
-    assert verify(store) == [] and verify(Store(store.root / "none")) == []
+    assert verify(store) == []
+    assert verify(Store(store.root / "none")) == []
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -53,7 +54,10 @@ def test_each_kind_of_damage_is_reported_with_its_file(store: Store, made: Any, 
     """One edit, one finding, in the file that was edited."""
     edit(store.root / "standin" / made.COHORT / "cup.json", **changes)
     found = [problem for problem in verify(store) if problem.kind == "damaged"]
-    assert len(found) == 1 and said in found[0].rule and found[0].where.endswith(f"{made.COHORT}/cup.json") and found[0].remedy
+    assert len(found) == 1
+    assert said in found[0].rule
+    assert found[0].where.endswith(f"{made.COHORT}/cup.json")
+    assert found[0].remedy
 
 
 def test_missing_exchanged_and_needless_images_are_told_apart(store: Store, made: Any) -> None:
@@ -79,10 +83,12 @@ def test_prune_says_first_and_deletes_only_orphans(store: Store, made: Any) -> N
     (store.root / "standin" / "any" / ".cup.json.a1b2c3d4").write_text("{", encoding="utf-8")
     needed = {path for path in store.root.rglob("*") if path.is_file()} - set(orphans(store))
     said = prune(store, dry_run=True)
-    assert len(said) == 3 and all(path.exists() for path in said)
+    assert len(said) == 3
+    assert all(path.exists() for path in said)
     assert prune(store, dry_run=False) == said
     assert {path for path in store.root.rglob("*") if path.is_file()} == needed
-    assert verify(store) == [] and prune(store, dry_run=False) == []
+    assert verify(store) == []
+    assert prune(store, dry_run=False) == []
 
 
 def test_images_shared_by_two_tasks_stay_while_one_needs_them(store: Store, made: Any) -> None:
@@ -103,8 +109,10 @@ def test_prune_of_unused_baselines_takes_their_images_too(store: Store, made: An
     known = Known(models=["standin"], tasks=["cup"])
     said = prune(store, known=known, dry_run=True)
     assert prune(store, known=known, dry_run=False) == said
-    assert [path.name for path in said if path.suffix == ".json"] == ["mug.json"] and len(said) == 3
-    assert [one.task for one in store.list()] == ["cup", "cup"] and verify(store) == []
+    assert [path.name for path in said if path.suffix == ".json"] == ["mug.json"]
+    assert len(said) == 3
+    assert [one.task for one in store.list()] == ["cup", "cup"]
+    assert verify(store) == []
 
 
 def test_empty_folders_go_and_other_files_stay(store: Store) -> None:
@@ -118,5 +126,5 @@ def test_a_baseline_whose_scores_lost_their_picture_is_damaged(store: Store, mad
     """References and scores name the same pictures."""
     baseline = made.baseline()
     path = store.root / baseline.model / baseline.cohort / "cup.json"
-    edit(path, quality__references={pair: "0" * 64 for pair in replace(baseline.quality).references})
+    edit(path, quality__references=dict.fromkeys(replace(baseline.quality).references, "0" * 64))
     assert [kind for kind, _ in kinds(store)] == ["damaged"] * 3

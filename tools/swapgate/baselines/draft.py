@@ -1,7 +1,7 @@
 """Drafts: what a run offers as new baselines, kept in the run folder until someone accepts or rejects them.
 
-    RUN/drafts/<model>/<cohort>/<task>.json    a Baseline without reason and without a name; its images stay in the run
-    RUN/review.jsonl                           what was accepted and rejected, by whom and why; append-only
+A draft, RUN/drafts/<model>/<cohort>/<task>.json, is a Baseline without reason and without a name; its images stay in
+the run. RUN/review.jsonl says what was accepted and rejected, by whom and why; lines are only ever appended.
 """
 
 from __future__ import annotations

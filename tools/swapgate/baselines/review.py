@@ -63,10 +63,8 @@ def accept(
         try:
             wanted = target(draft, cohort=cohort, with_cost=with_cost)
             refusal = guards.refusal(draft if wanted.cost else replace(draft, cost=None), verdicts, faults, review, reason=reason)
-            if refusal:
-                made = _refused(made, draft, refusal)
-            else:
-                made = _promote(made, run, store, draft, _signed(wanted, reason, by, verdicts))
+            signed = _signed(wanted, reason, by, verdicts)
+            made = _refused(made, draft, refusal) if refusal else _promote(made, run, store, draft, signed)
         except UserError as error:
             made = _refused(made, draft, f"{error.where}: {error.rule}; {error.remedy}")
     return made

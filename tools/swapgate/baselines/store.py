@@ -145,7 +145,7 @@ def _reason(exact: Baseline | None, general: Baseline | None, cohort: str, other
         return f"accepted for this cohort ({cohort}) on {exact.provenance.accepted_on[:10]} from run {exact.provenance.run}"
     if general is not None:
         made = f"accepted on {general.provenance.accepted_on[:10]} from run {general.provenance.run} on {general.accelerator}"
-        return f'no baseline of cohort {cohort}; quality is held against the one for any hardware, {made}'
+        return f"no baseline of cohort {cohort}; quality is held against the one for any hardware, {made}"
     if others:
         return f"baselines were accepted for {', '.join(others)} only, not for {cohort} and not for any hardware"
     return "nothing was accepted for this task yet"

@@ -36,10 +36,10 @@ class Problem:
 def verify(store: Store, known: Known | None = None) -> list[Problem]:
     """Everything that is wrong with the store, files in name order; unused baselines only where `known` is given."""
     found = [problem for path in store.paths() for problem in _of_baseline(store, path, known)]
-    for orphan in orphans(store):
-        found.append(Problem(where=_shown(store, orphan), kind="orphan", rule="no baseline refers to this file",
-                             remedy="swapgate baselines prune --yes"))
-    return found
+    return found + [
+        Problem(where=_shown(store, orphan), kind="orphan", rule="no baseline refers to this file", remedy="swapgate baselines prune --yes")
+        for orphan in orphans(store)
+    ]
 
 
 def orphans(store: Store, *, without: Collection[Path] = ()) -> list[Path]:

@@ -15,7 +15,7 @@ from swapgate.errors import UserError
 if TYPE_CHECKING:
     from swapgate.baselines.store import Store
 
-    Groups = argparse._SubParsersAction[argparse.ArgumentParser]
+    Groups = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse has no public name for it
 
 OK, FOUND, MISTAKE = 0, 1, 2
 

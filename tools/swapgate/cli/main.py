@@ -25,7 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = given.handler(given)
         sys.stdout.flush()
-        return status
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -36,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+    return status
 
 
 def parser() -> argparse.ArgumentParser:
