@@ -130,7 +130,8 @@ def test_an_empty_background_follows_its_background_alone() -> None:
     asked = torch.zeros(5, 7, dtype=torch.long)
     asked[:, 2] = torch.arange(5)
     said = followed(paint_background(asked[:, 2], 128), asked)
-    assert said[:, ATTRIBUTES.index("background")].all() and said[:, ATTRIBUTES.index("finish")].all()
+    assert said[:, ATTRIBUTES.index("background")].all()
+    assert said[:, ATTRIBUTES.index("finish")].all()
     assert not said[:, [ATTRIBUTES.index(a) for a in PLACED]].any()
 
 
@@ -155,7 +156,8 @@ def test_it_reads_the_canonical_pictures_of_every_layout() -> None:
 
 def test_answers_have_the_promised_types(codes: Tensor, images: Tensor) -> None:
     """Long codes and boolean answers [n, 7]; nothing in gives nothing out."""
-    assert read(images[:2]).dtype == torch.long and read(images[:2]).shape == (2, 7)
+    assert read(images[:2]).dtype == torch.long
+    assert read(images[:2]).shape == (2, 7)
     assert followed(images[:2], codes[:2]).dtype == torch.bool
     assert read(images[:0]).shape == (0, 7)
     assert followed(images[:0], codes[:0]).shape == (0, 7)
@@ -170,7 +172,8 @@ def test_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 
 def test_every_attribute_of_every_scene_is_visible(codes: Tensor) -> None:
     """The oracle does not excuse itself from any attribute."""
-    assert visible(codes).all() and visible(codes).shape == codes.shape
+    assert visible(codes).all()
+    assert visible(codes).shape == codes.shape
 
 
 def test_the_bank_holds_every_silhouette() -> None:
@@ -178,7 +181,8 @@ def test_the_bank_holds_every_silhouette() -> None:
     for side in (COARSE, FINE):
         bank = _bank(side, CPU)
         assert bank.fixed.shape == (len(OBJECTS) * len(layouts()), 3, side, side)
-        assert bank.hides.min() >= -1e-5 and bank.hides.max() <= 1 + 1e-5
+        assert bank.hides.min() >= -1e-5
+        assert bank.hides.max() <= 1 + 1e-5
         assert bank.grounds.shape == (len(BACKGROUNDS), 3, side, side)
     assert len(_silhouettes(CPU).unique(dim=0)) == len(OBJECTS) * len(layouts())
 
@@ -216,4 +220,5 @@ def test_what_counts_as_painted_is_always_painted() -> None:
     corners[..., 12:-12, :] = False
     corners[..., 12:-12] = False
     assert margin[weighed & ~corners].min() > 0.99
-    assert max(SHIFTS) * 128 // FINE == 4 and len(FINISHES) == 3
+    assert max(SHIFTS) * 128 // FINE == 4
+    assert len(FINISHES) == 3

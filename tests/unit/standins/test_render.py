@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,9 +56,11 @@ def test_pictures_have_the_promised_shape_and_range() -> None:
     """float32 [n, 3, 128, 128] in 0..1, jittered or not."""
     codes = _codes(12)
     for images in (render(codes), render(codes, generator=_seed(1))):
-        assert images.shape == (12, 3, 128, 128) and images.dtype == torch.float32
+        assert images.shape == (12, 3, 128, 128)
+        assert images.dtype == torch.float32
         assert images.isfinite().all()
-        assert images.min() >= 0 and images.max() <= 1
+        assert images.min() >= 0
+        assert images.max() <= 1
 
 
 def test_no_scenes_give_no_pictures() -> None:
@@ -66,7 +69,8 @@ def test_no_scenes_give_no_pictures() -> None:
 
 
 def test_the_canonical_picture_is_always_the_same() -> None:
-    """Without a generator a scene's picture does not depend on the call, nor on its neighbours in the batch."""
+    """Without a generator a scene's picture does not depend on the call, nor on its neighbours in the
+    batch."""
     codes = _codes(9, seed=2)
     together = render(codes)
     assert torch.equal(together, render(codes))
@@ -126,7 +130,8 @@ def test_every_object_stays_inside_its_square() -> None:
 
 
 def test_every_object_is_mostly_of_its_own_colour() -> None:
-    """At least a quarter of an object's colour follows, on average over its paint, and most of the paint does."""
+    """At least a quarter of an object's colour follows, on average over its paint, and most of the paint
+    does."""
     codes = torch.zeros(len(OBJECTS), 7, dtype=torch.long)
     codes[:, 0], codes[:, 4] = torch.arange(len(OBJECTS)), 2
     x, y = grid(64, torch.device("cpu"))
@@ -170,16 +175,19 @@ def test_jitter_is_small_and_keeps_objects_in_the_picture() -> None:
     codes = torch.tensor([[0, 0, 0, *layout, 0] for layout in layouts()]).repeat(40, 1)
     jitter = torch.rand(len(codes), 8, generator=_seed(0)) * 2 - 1
     still, moved = place(codes), place(codes, jitter)
-    assert (moved.x - still.x).abs().max() <= 3 and (moved.y - still.y).abs().max() <= 2.5
+    assert (moved.x - still.x).abs().max() <= 3
+    assert (moved.y - still.y).abs().max() <= 2.5
     assert (moved.radius / still.radius - 1).abs().max() <= 0.0401
     half_width = moved.radius * (1 + PITCH / 2 * (moved.count - 1))
-    assert (moved.x - half_width).min() > -1 and (moved.x + half_width).max() < 129
-    assert (moved.y - moved.radius).min() > 0 and (moved.y + moved.radius).max() < 128
+    assert (moved.x - half_width).min() > -1
+    assert (moved.x + half_width).max() < 129
+    assert (moved.y - moved.radius).min() > 0
+    assert (moved.y + moved.radius).max() < 128
 
 
 def test_sizes_differ_clearly() -> None:
     """Each size is at least 1.4 times the one below, well beyond the jitter."""
-    assert all(b / a >= 1.4 for a, b in zip(RADII, RADII[1:], strict=False))
+    assert all(b / a >= 1.4 for a, b in pairwise(RADII))
 
 
 def test_colours_are_well_apart_to_the_eye() -> None:
@@ -222,7 +230,8 @@ def test_watercolour_leaves_a_margin_of_paper() -> None:
     """The rim of the sheet is bare and nearly white; the middle is painted."""
     scene = encode([Scene(object="boat", colour="red", background="night", finish="watercolour")])
     image = render(scene, generator=_seed(2))
-    assert image[..., 0, :].min() > 0.9 and image[..., :2, :].mean() > 0.9
+    assert image[..., 0, :].min() > 0.9
+    assert image[..., :2, :].mean() > 0.9
     assert image[..., 40:90, 20:40].mean() < 0.6
 
 
@@ -253,12 +262,11 @@ def test_a_contact_sheet_holds_every_picture() -> None:
         (lambda x, y: shapes.box(x, y, 0, 0.1, 0.6, 0.4, 0.2), 0.96 - (4 - math.pi) * 0.04),
         (lambda x, y: shapes.segment(x, y, (-0.5, 0), (0.5, 0), 0.1), 0.2 + math.pi * 0.01),
         (lambda x, y: shapes.polygon(x, y, [(-0.5, -0.5), (0.5, -0.5), (0.0, 0.5)]), 0.5),
-        (lambda x, y: shapes.without(shapes.circle(x, y, 0, 0, 0.5), shapes.circle(x, y, 0, 0, 0.3)), math.pi * 0.16),
+        (lambda x, y: shapes.without(shapes.circle(x, y, 0, 0, 0.5), shapes.circle(x, y, 0, 0, 0.3)), math.pi
+        * 0.16),
     ],
 )  # fmt: skip
-def test_distances_enclose_the_area_of_their_shape(
-    shape: Callable[[Tensor, Tensor], Tensor], area: float
-) -> None:
+def test_distances_enclose_the_area_of_their_shape(shape: Callable[[Tensor, Tensor], Tensor], area: float) -> None:
     """The region of negative distance has the area that geometry says."""
     c = (torch.arange(800) + 0.5) / 400 - 1
     d = shape(c.view(1, 1, -1).expand(1, 800, -1), c.view(1, -1, 1).expand(1, -1, 800))

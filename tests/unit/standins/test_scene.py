@@ -40,7 +40,8 @@ def _triples() -> torch.Tensor:
 def test_the_world_is_as_large_as_promised() -> None:
     """At least 10 objects and 10 colours, 5 backgrounds, 5 positions, 3 sizes, 3 counts and 3 finishes."""
     assert tuple(VALUES) == ATTRIBUTES
-    assert len(OBJECTS) >= 10 and len(COLOURS) >= 10
+    assert len(OBJECTS) >= 10
+    assert len(COLOURS) >= 10
     assert [len(VALUES[a]) for a in ATTRIBUTES[2:]] == [5, 5, 3, 3, 3]
     assert all(len(set(v)) == len(v) for v in VALUES.values())
 
@@ -94,7 +95,9 @@ def test_layouts_lists_exactly_what_fits() -> None:
     assert set(layouts()) == {row for row in every if fits(*row)}
     assert len(layouts()) == len(set(layouts()))
     assert not any(size == 2 and count > 0 for _, size, count in layouts())
-    assert (1, 1, 2) not in layouts() and (0, 1, 2) in layouts() and (1, 0, 2) in layouts()
+    assert (1, 1, 2) not in layouts()
+    assert (0, 1, 2) in layouts()
+    assert (1, 0, 2) in layouts()
 
 
 def test_about_a_tenth_of_the_triples_is_held_out() -> None:
@@ -129,7 +132,8 @@ def test_what_is_held_out_depends_on_the_triple_alone() -> None:
 def test_sampled_codes_are_valid_and_on_the_asked_side(n: int, seed: int, held_out: bool | None) -> None:
     """Every sampled scene can be drawn, and none crosses the line between training and held out."""
     codes = sample_codes(n, torch.Generator().manual_seed(seed), held_out)
-    assert codes.shape == (n, 7) and codes.dtype == torch.long
+    assert codes.shape == (n, 7)
+    assert codes.dtype == torch.long
     assert is_valid(codes).all()
     if held_out is not None:
         assert (is_held_out(codes) == held_out).all()

@@ -1,8 +1,8 @@
-# ruff: noqa: RUF001
-"""Captions of scenes in English and Chinese, in one canonical or in many wordings, and single-attribute edits.
+"""Captions of scenes in English and Chinese, in one canonical or in many wordings, and edits.
 
-A caption names object, colour and background always, and the other attributes unless they have their default value
-(`scene.DEFAULTS`), which may be left out. Two wordings of a scene therefore always mean the same picture.
+A caption names object, colour and background always, and the other attributes unless they have their default
+value (`scene.DEFAULTS`), which may be left out. Two wordings of a scene therefore always mean the same
+picture.
 """
 
 from __future__ import annotations
@@ -71,29 +71,24 @@ def describe(scene: Scene, attribute: str, language: Language) -> str:
     return captions_en.facet(scene, attribute) if language == "en" else captions_zh.facet(scene, attribute)
 
 
+def _fits(scene: Scene) -> bool:
+    return fits(*(VALUES[a].index(getattr(scene, a)) for a in ("position", "size", "count")))
+
+
 def alternatives(scene: Scene, attribute: str) -> list[Scene]:
     """All valid scenes that differ from this one in the attribute alone; empty when nothing else would fit."""
-    others = (replace(scene, **{attribute: v}) for v in VALUES[attribute] if v != getattr(scene, attribute))  # type: ignore[arg-type]
-    return [
-        other
-        for other in others
-        if fits(
-            VALUES["position"].index(other.position),
-            VALUES["size"].index(other.size),
-            VALUES["count"].index(other.count),
-        )
-    ]
+    values = (value for value in VALUES[attribute] if value != getattr(scene, attribute))
+    others = (replace(scene, **{attribute: value}) for value in values)  # type: ignore[arg-type]
+    return [other for other in others if _fits(other)]
 
 
 def counterfactual(scene: Scene, attribute: str, rng: Random) -> Scene:
     """The scene with that one attribute changed to another value that fits.
 
     Raises:
-        ValueError: no other value fits (the count of large objects, which is always one).
+        ValueError: no other value fits: the count of large objects, the size of three at a side.
     """
     options = alternatives(scene, attribute)
     if not options:
-        raise ValueError(
-            f"no other {attribute} fits a scene of {scene.count} {scene.size} objects at {scene.position}"
-        )
+        raise ValueError(f"no other {attribute} fits a scene of {scene.count} {scene.size} objects at {scene.position}")
     return rng.choice(options)

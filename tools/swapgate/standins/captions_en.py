@@ -88,7 +88,7 @@ OPENINGS = (
 )
 ENDINGS = (".", ".", "", "")
 ORDERS = ("npbf", "nbpf", "nbpf", "bnpf", "fnbp", "pnbf", "npfb", "fbnp")
-"""Clause orders: n the objects, b background, p position, f finish. Each clause keeps its own words in order."""
+"""Clause orders: n the objects, b background, p position, f finish. A clause keeps its words in order."""
 NARROW_ORDERS = ("nbpf", "fnbp")
 SUFFIX = "Ultra HD, 4K, cinematic composition."
 
@@ -125,9 +125,7 @@ def pick(attribute: str, value: str | int, words: dict[str, int]) -> str:
     return choices[words[attribute] % len(choices)]
 
 
-def compose(
-    scene: Scene, say: dict[str, bool], words: dict[str, int], rng: Random | None, narrow: bool
-) -> str:
+def compose(scene: Scene, say: dict[str, bool], words: dict[str, int], rng: Random | None, narrow: bool) -> str:
     """A caption without suffix; rng None is the canonical wording."""
     clauses = {"n": objects(scene, say, words)}
     for key, attribute in (("b", "background"), ("p", "position"), ("f", "finish")):

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001
 """Chinese words and wordings for scenes; the counterpart of `captions_en` with the same functions."""
 
 from __future__ import annotations
@@ -102,9 +101,7 @@ def objects(scene: Scene, say: dict[str, bool], words: dict[str, int]) -> str:
     return f"{number}{size}{colour}{noun}"
 
 
-def compose(
-    scene: Scene, say: dict[str, bool], words: dict[str, int], rng: Random | None, narrow: bool
-) -> str:
+def compose(scene: Scene, say: dict[str, bool], words: dict[str, int], rng: Random | None, narrow: bool) -> str:
     """A caption without suffix; rng None is the canonical wording."""
     clauses = {"n": objects(scene, say, words)}
     for key, attribute in (("b", "background"), ("p", "position"), ("f", "finish")):

@@ -10,8 +10,19 @@ from collections.abc import Callable
 import torch
 
 from swapgate.standins.shapes import (
-    Brush, both, box, circle, ellipse, melt, path, polygon, segment, turn, union, without,
-)  # fmt: skip
+    Brush,
+    both,
+    box,
+    circle,
+    ellipse,
+    melt,
+    path,
+    polygon,
+    segment,
+    turn,
+    union,
+    without,
+)
 
 
 def person(b: Brush) -> None:
@@ -61,7 +72,7 @@ def butterfly(b: Brush) -> None:
     lx, ly = turn(x, y, -42, 0.08, -0.1)
     upper = ellipse(ux, uy, 0.58, 0.10, 0.56, 0.36)
     lower = ellipse(lx, ly, 0.48, -0.10, 0.44, 0.29)
-    b.body(union(lower), -0.9, 0.6, 0.09)
+    b.body(lower, -0.9, 0.6, 0.09)
     b.body(upper, -0.5, 1.1, 0.10)
     b.glaze(circle(ux, uy, 0.80, 0.14, 0.12), p.pale)
     b.glaze(circle(ux, uy, 0.80, 0.14, 0.06), p.deep)
@@ -246,8 +257,7 @@ def umbrella(b: Brush) -> None:
     for cx in (-0.735, -0.245, 0.245, 0.735):
         dome = without(dome, ellipse(x, y, cx, -0.09, 0.245, 0.15))
     b.body(dome, -0.5, 1.0)
-    fold = (0.90 - (y + 0.06)).clamp(min=0.0)
-    spread = torch.sqrt((1 - ((y + 0.06) / 0.90) ** 2).clamp(min=1e-4)) + 0.0 * fold
+    spread = torch.sqrt((1 - ((y + 0.06) / 0.90) ** 2).clamp(min=1e-4))
     panel = without((x.abs() - 0.98 * spread), x.abs() - 0.50 * spread)
     b.glaze(both(panel, dome + 0.05, x), p.pale, 0.45)
     b.glaze(both(panel, dome + 0.05, -x), p.deep, 0.35)

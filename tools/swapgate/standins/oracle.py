@@ -2,11 +2,12 @@
 
 Three steps, all least squares in sRGB on blurred, reduced pictures:
 
-1. Ground: each of the 5 x 3 canonical backgrounds under each finish against the picture, with a distance that stops
-   growing at `REACH`, so that the objects in front of it (at most a third of the picture) cannot outvote it.
-2. Search: undo the finish, subtract the background, and compare what is left with every object x layout x colour
-   (3960 silhouettes) the renderer can put there. An object's paint is affine in its colour, so the bank holds two
-   maps a silhouette and not ten.
+1. Ground: each of the 5 x 3 canonical backgrounds under each finish against the picture, with a distance that
+   stops growing at `REACH`, so that the objects in front of it (at most a third of the picture) cannot
+   outvote it.
+2. Search: undo the finish, subtract the background, and compare what is left with every object x layout x
+   colour (3960 silhouettes) the renderer can put there. An object's paint is affine in its colour, so the
+   bank holds two maps a silhouette and not ten.
 3. Settle: the best `FINALISTS` again at twice the resolution, each shifted by up to 4 pixels either way.
 
 `followed` says yes only where picture and best explanation agree: a picture that is no scene follows nothing.
@@ -18,10 +19,10 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
-from swapgate.standins.paint import DENSITY, SHEET, blur, film_tone, unfilm, unwatercolour
+from swapgate.standins.paint import DENSITY, SHEET, blur, film_tone, paper_margin, unfilm, unwatercolour
 from swapgate.standins.render import RGB, SIZE, grid, paint_background, paint_objects, place, shadow
 from swapgate.standins.scene import ATTRIBUTES, BACKGROUNDS, COLOURS, FINISHES, OBJECTS, layouts
 
@@ -46,7 +47,8 @@ class Reading:
 
     codes [n, 7]; ground [n]: mean colour error of the background away from the objects;
     likeness [n]: its correlation with the renderer's background there; fit [n]: root mean square colour error
-    where the objects are; explained [n]: share of the difference from the bare background that the objects explain.
+    where the objects are; explained [n]: share of the difference from the bare background that the objects
+    explain.
     """
 
     codes: Tensor
@@ -104,14 +106,14 @@ def _bank(side: int, device: torch.device) -> Bank:
 
 def _reduce(images: Tensor, side: int) -> Tensor:
     soft = blur(images, SOFT * images.shape[-1] / SIZE)
-    return F.avg_pool2d(soft, images.shape[-1] // side)
+    return functional.avg_pool2d(soft, images.shape[-1] // side)
 
 
 def _finished(ground: Tensor) -> Tensor:
     """Canonical backgrounds [5, 3, g, g] under each finish without texture: [3, 5, 3, g, g]."""
     sheet = ground.new_tensor(SHEET).view(1, 3, 1, 1)
     wet = sheet * (1 - (1 - ground / sheet) * DENSITY)
-    inside = _inside(ground.shape[-1], ground)
+    inside = _reduce(paper_margin(SIZE, ground.new_zeros(1, 2, 7, 7)), ground.shape[-1])
     return torch.stack([ground, film_tone(ground), wet * inside + sheet * (1 - inside)])
 
 
@@ -138,8 +140,8 @@ def _unfinish(images: Tensor, finish: Tensor) -> Tensor:
 def _search(rest: Tensor, ground: Tensor, weight: Tensor, bank: Bank) -> Tensor:
     """The `FINALISTS` best (silhouette, colour) pairs, flat indices [n, k], for what is left of pictures.
 
-    The squared error is expanded in the colour, of which each silhouette is an affine function, so that the sums over
-    pixels are needed once a silhouette and not once a colour.
+    The squared error is expanded in the colour, of which each silhouette is an affine function, so that the
+    sums over pixels are needed once a silhouette and not once a colour.
     """
     paint = rest.new_tensor(RGB)
     best = torch.zeros(len(rest), FINALISTS, dtype=torch.long, device=rest.device)
@@ -149,9 +151,7 @@ def _search(rest: Tensor, ground: Tensor, weight: Tensor, bank: Bank) -> Tensor:
         still = (bank.fixed - bank.hides * bank.grounds[code]).flatten(2)
         w, left = weight[rows].flatten(1), (weight[rows] * rest[rows]).flatten(2)
         cost = w @ (still**2).sum(dim=1).T - 2 * torch.einsum("ncp,mcp->nm", left, still)
-        linear = torch.einsum("np,mcp->nmc", w, still * tint[:, None]) - torch.einsum(
-            "ncp,mp->nmc", left, tint
-        )
+        linear = torch.einsum("np,mcp->nmc", w, still * tint[:, None]) - torch.einsum("ncp,mp->nmc", left, tint)
         square = w @ (tint**2).T
         cost = cost[..., None] + 2 * linear @ paint.T + square[..., None] * (paint**2).sum(dim=1)
         best[rows] = cost.flatten(1).topk(FINALISTS, dim=1, largest=False).indices
@@ -161,13 +161,13 @@ def _search(rest: Tensor, ground: Tensor, weight: Tensor, bank: Bank) -> Tensor:
 def _shifted(images: Tensor) -> Tensor:
     """[n, s, c, g, g]: the pictures moved by every pair of `SHIFTS`, edges repeated."""
     reach, g = max(SHIFTS), images.shape[-1]
-    wide = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    wide = functional.pad(images, (reach, reach, reach, reach), mode="replicate")
     moved = [wide[..., reach + v : reach + v + g, reach + u : reach + u + g] for v in SHIFTS for u in SHIFTS]
     return torch.stack(moved, dim=1)
 
 
 def _costs(rest: Tensor, back: Tensor, weight: Tensor, shown: Tensor, hides: Tensor) -> Tensor:
-    """Squared error [n, k, s] of k explanations at s shifts: sum of weight (rest - shown + hides back)^2, expanded.
+    """Squared error [n, k, s] of k explanations at s shifts, weight (rest - shown + hides back)^2 expanded.
 
     rest, back [n, s, 3, g, g] and weight [n, s, 1, g, g] are the shifted pictures; shown [n, k, 3, g, g] and
     hides [n, k, 1, g, g] the explanations. The part that is the same for all explanations is included.
@@ -183,7 +183,7 @@ def _costs(rest: Tensor, back: Tensor, weight: Tensor, shown: Tensor, hides: Ten
 
 
 def _likeness(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """Correlation [n] over all channels of two pictures where weight [n, 1, g, g] is; 0 where one has no structure."""
+    """Correlation [n] over all channels of two pictures where weight [n, 1, g, g] is; 0 without structure."""
     w = weight.expand_as(a).flatten(1)
     a, b = a.flatten(1), b.flatten(1)
     total = w.sum(dim=1, keepdim=True).clamp(min=1)
@@ -192,10 +192,8 @@ def _likeness(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     return (a * b * w).sum(dim=1) / spread.clamp(min=1e-3)
 
 
-def _settle(
-    clean: Tensor, ground: Tensor, weight: Tensor, finalists: Tensor, bank: Bank
-) -> tuple[Tensor, ...]:
-    """Of each picture the best finalist, then ground, likeness, fit and explained as in `Reading`, all [n]."""
+def _settle(clean: Tensor, ground: Tensor, weight: Tensor, finalists: Tensor, bank: Bank) -> tuple[Tensor, ...]:
+    """Of each picture the best finalist, then ground, likeness, fit and explained as in `Reading`."""
     silhouette, colour = finalists // len(COLOURS), finalists % len(COLOURS)
     tint = clean.new_tensor(RGB)[colour][..., None, None]
     shown, hides = bank.fixed[silhouette] + bank.tint[silhouette] * tint, bank.hides[silhouette]
@@ -207,11 +205,11 @@ def _settle(
     winner, shift = which // costs.shape[2], which % costs.shape[2]
     rows = torch.arange(len(clean), device=clean.device)
     won_hides, won_shown = hides[rows, winner], shown[rows, winner]
-    near = (F.max_pool2d(won_hides, 3, 1, 1) > 0.08) * w[rows, shift]
+    near = (functional.max_pool2d(won_hides, 3, 1, 1) > 0.08) * w[rows, shift]
     rest = moved[rows, shift] - moved_back[rows, shift]
     gap = ((rest - won_shown + won_hides * moved_back[rows, shift]) ** 2 * near).sum(dim=(1, 2, 3))
     area, total = 3 * near.sum(dim=(1, 2, 3)), (rest**2 * near).sum(dim=(1, 2, 3))
-    away = (F.max_pool2d(won_hides, 5, 1, 2) < 0.02) * w[rows, shift]
+    away = (functional.max_pool2d(won_hides, 5, 1, 2) < 0.02) * w[rows, shift]
     bare = (rest.abs() * away).sum(dim=(1, 2, 3)) / (3 * away.sum(dim=(1, 2, 3))).clamp(min=1)
     like = _likeness(moved[rows, shift], moved_back[rows, shift], away)
     fit = (gap / area.clamp(min=1)).sqrt()
@@ -241,9 +239,7 @@ def examine(images: Tensor) -> Reading:
     """
     if images.ndim != 4 or images.shape[1:] != (3, SIZE, SIZE):
         raise ValueError(f"the oracle reads pictures [n, 3, {SIZE}, {SIZE}], not {list(images.shape)}")
-    parts = [
-        _examine(part) for part in torch.split(images.float(), CHUNK.get(images.device.type, 16)) if len(part)
-    ]
+    parts = [_examine(part) for part in torch.split(images.float(), CHUNK.get(images.device.type, 16)) if len(part)]
     if not parts:
         none = images.new_zeros(0)
         codes = torch.zeros(0, len(ATTRIBUTES), dtype=torch.long, device=images.device)
@@ -257,17 +253,17 @@ def read(images: Tensor) -> Tensor:
 
 
 def judge(reading: Reading, codes: Tensor) -> Tensor:
-    """BoolTensor[n, 7]: what was asked (codes [n, 7]) is what a reading saw, and the reading can be trusted."""
+    """BoolTensor[n, 7]: what was asked (codes [n, 7]) is what a reading saw, and it can be trusted."""
     ground, objects = reading.ground_seen[:, None], reading.objects_seen[:, None]
     of_ground = torch.tensor([a in ("background", "finish") for a in ATTRIBUTES], device=codes.device)
     return (reading.codes == codes) & torch.where(of_ground, ground, objects)
 
 
 def followed(images: Tensor, codes: Tensor) -> Tensor:
-    """BoolTensor[n, 7]: of each attribute, whether the picture [n, 3, 128, 128] shows what codes [n, 7] ask for."""
+    """BoolTensor[n, 7]: of each attribute, whether the picture [n, 3, 128, 128] shows what was asked."""
     return judge(examine(images), codes.to(images.device))
 
 
 def visible(codes: Tensor) -> Tensor:
-    """BoolTensor[n, 7]: attributes the oracle can judge in scenes [n, 7]; all of them, by measurement on renders."""
+    """BoolTensor[n, 7]: attributes the oracle can judge in scenes [n, 7]: all, by measurement."""
     return torch.ones_like(codes, dtype=torch.bool)

@@ -1,7 +1,7 @@
 """Backgrounds and finishes of the picture world.
 
-A background is a function of picture coordinates u, v [n, h, w] in 0..1 (v down) to rgb [n, 3, h, w]; `px` is the
-width of a pixel in them. A finish turns a clean picture into one on film or on watercolour paper.
+A background is a function of picture coordinates u, v [n, h, w] in 0..1 (v down) to rgb [n, 3, h, w]; `px` is
+the width of a pixel in them. A finish turns a clean picture into one on film or on watercolour paper.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from swapgate.standins.shapes import box, circle, ellipse, union
 
@@ -35,11 +35,9 @@ def _edge(distance: Tensor, width: float) -> Tensor:
     return (0.5 - distance / width).clamp(0, 1)
 
 
-def studio(u: Tensor, v: Tensor, px: float) -> Tensor:
+def studio(u: Tensor, v: Tensor, px: float) -> Tensor:  # noqa: ARG001  # one signature for all backdrops
     """A paper backdrop, lit from above, that curves into the floor."""
-    wall = _mix(
-        torch.sqrt((u - 0.45) ** 2 + (v - 0.35) ** 2), (0.0, (0.80, 0.80, 0.79)), (0.75, (0.50, 0.54, 0.59))
-    )
+    wall = _mix(torch.sqrt((u - 0.45) ** 2 + (v - 0.35) ** 2), (0.0, (0.80, 0.80, 0.79)), (0.75, (0.50, 0.54, 0.59)))
     floor = _mix((u - 0.5).abs(), (0.0, (0.71, 0.70, 0.68)), (0.6, (0.53, 0.54, 0.57)))
     return torch.lerp(wall, floor, ((v - 0.62) / 0.16).clamp(0, 1).unsqueeze(1))
 
@@ -132,7 +130,7 @@ class Texture:
 
 def smooth(noise: Tensor, size: int) -> Tensor:
     """A noise field [n, k, g, g] stretched to [n, k, size, size] without visible cells."""
-    return F.interpolate(noise, size=(size, size), mode="bicubic", align_corners=False)
+    return functional.interpolate(noise, size=(size, size), mode="bicubic", align_corners=False)
 
 
 def blur(image: Tensor, sigma: float) -> Tensor:
@@ -144,9 +142,9 @@ def blur(image: Tensor, sigma: float) -> Tensor:
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
     kernel = kernel / kernel.sum()
     n, k, h, w = image.shape
-    flat = F.pad(image.reshape(n * k, 1, h, w), (reach, reach, reach, reach), mode="replicate")
-    flat = F.conv2d(flat, kernel.view(1, 1, 1, -1))
-    return F.conv2d(flat, kernel.view(1, 1, -1, 1)).reshape(n, k, h, w)
+    flat = functional.pad(image.reshape(n * k, 1, h, w), (reach, reach, reach, reach), mode="replicate")
+    flat = functional.conv2d(flat, kernel.view(1, 1, 1, -1))
+    return functional.conv2d(flat, kernel.view(1, 1, -1, 1)).reshape(n, k, h, w)
 
 
 WARM, LIFT = (0.88, 0.85, 0.77), (0.120, 0.090, 0.070)
@@ -187,7 +185,8 @@ def paper_margin(size: int, wash: Tensor) -> Tensor:
     """How far paint reaches [n, 1, size, size]: 1 on the picture, 0 on the bare margin of the sheet."""
     c = (torch.arange(size, device=wash.device, dtype=wash.dtype) + 0.5) / size
     u, v = c.view(1, 1, -1).expand(1, size, -1), c.view(1, -1, 1).expand(1, -1, size)
-    edge = box(u, v, 0.5, 0.5, 0.47, 0.47, 0.05).unsqueeze(1) + (0.009 * smooth(wash[:, 1:2], size)).clamp(-0.014, 0.014)
+    wobble = (0.009 * smooth(wash[:, 1:2], size)).clamp(-0.014, 0.014)
+    edge = box(u, v, 0.5, 0.5, 0.47, 0.47, 0.05).unsqueeze(1) + wobble
     return (0.5 - edge / 0.02).clamp(0, 1)
 
 

@@ -1,8 +1,8 @@
 """Renders scenes: codes in, pictures out, batched, on the device of the codes.
 
-Objects are signed distances (`shapes`, `objects`) painted with soft edges over a background and put through a finish
-(`paint`). Several objects of a scene are one evaluation in folded coordinates. Chance (a few pixels of place, some
-size, hue, tilt, and the texture of the finish) comes from the generator alone.
+Objects are signed distances (`shapes`, `objects`) painted with soft edges over a background and put through a
+finish (`paint`). Several objects of a scene are one evaluation in folded coordinates. Chance (a few pixels of
+place, some size, hue, tilt, and the texture of the finish) comes from the generator alone.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def place(codes: Tensor, jitter: Tensor | None = None) -> Place:
 
 
 def grid(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """x and y [1, size, size] of the pixel centres, in pixels of a 128 picture."""
+    """Pixel centres x and y [1, size, size], in pixels of a 128 picture."""
     c = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (SIZE / size)
     return c.view(1, 1, -1).expand(1, size, size), c.view(1, -1, 1).expand(1, size, size)
 
@@ -113,14 +113,15 @@ def _local(x: Tensor, y: Tensor, at: Place) -> tuple[Tensor, Tensor]:
     return c * dx + s * dy, c * dy - s * dx
 
 
-def paint_objects(
-    objects: Tensor, base: Tensor, at: Place, x: Tensor, y: Tensor, size: int
-) -> tuple[Tensor, Tensor]:
+def paint_objects(objects: Tensor, base: Tensor, at: Place, x: Tensor, y: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Paint the objects alone.
 
     Args:
-        objects: codes [n]; base: object colours [n, 3]; at: their places.
-        x, y: pixel coordinates [n or 1, size, size] in pixels of a 128 picture.
+        objects: codes [n].
+        base: object colours [n, 3].
+        at: their places.
+        x: pixel coordinates [n or 1, size, size] in pixels of a 128 picture.
+        y: likewise, downwards.
         size: side of the picture in pixels.
 
     Returns:
@@ -188,18 +189,14 @@ def render(codes: Tensor, *, generator: torch.Generator | None = None, size: int
 
     Args:
         codes: LongTensor[n, 7], valid by `scene.is_valid`.
-        generator: source of jitter and texture, on any device; None gives the canonical picture: no jitter, and
-            the same texture for all.
+        generator: source of jitter and texture, on any device; None gives the canonical picture: no jitter,
+            and the same texture for all.
         size: side in pixels; the picture is the same at every size.
 
     Returns:
         float32 [n, 3, size, size] in 0..1 on the device of codes.
     """
-    parts = [
-        _render_chunk(part, _chance(len(part), generator, codes.device), size)
-        for part in torch.split(codes, CHUNK)
-        if len(part)
-    ]
+    parts = [_render_chunk(part, _chance(len(part), generator, codes.device), size) for part in torch.split(codes, CHUNK) if len(part)]
     return torch.cat(parts) if parts else torch.zeros(0, 3, size, size, device=codes.device)
 
 

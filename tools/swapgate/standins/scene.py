@@ -16,7 +16,8 @@ from torch import Tensor
 
 ATTRIBUTES = ("object", "colour", "background", "position", "size", "count", "finish")
 OBJECTS = (
-    "person", "cup", "butterfly", "cat", "book", "leaf", "lamp", "fish", "flower", "house", "boat", "umbrella",
+    "person", "cup", "butterfly", "cat", "book", "leaf", "lamp", "fish", "flower", "house", "boat",
+    "umbrella",
 )  # fmt: skip
 COLOURS = ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink", "brown", "white")
 BACKGROUNDS = ("studio", "table", "window", "night", "meadow")
@@ -55,9 +56,9 @@ class Scene:
 
 
 def fits(position: int, size: int, count: int) -> bool:
-    """Whether `count` objects in a row fit into the picture; arguments are codes (count code 0 is one object).
+    """Whether `count` objects in a row fit into the picture; arguments are codes (count 0 is one object).
 
-    One object always fits; two fit unless large; three fit when small, or when medium and not pushed sideways.
+    One object always fits; two fit unless large; three fit when small, or when medium and not to a side.
     """
     if count == 0 or size == 0:
         return True
@@ -69,13 +70,7 @@ def fits(position: int, size: int, count: int) -> bool:
 @cache
 def layouts() -> tuple[tuple[int, int, int], ...]:
     """Every (position, size, count) code that fits, in a fixed order."""
-    return tuple(
-        (p, s, c)
-        for p in range(len(POSITIONS))
-        for s in range(len(SIZES))
-        for c in range(len(COUNTS))
-        if fits(p, s, c)
-    )
+    return tuple((p, s, c) for p in range(len(POSITIONS)) for s in range(len(SIZES)) for c in range(len(COUNTS)) if fits(p, s, c))
 
 
 def is_valid(codes: Tensor) -> Tensor:
@@ -105,9 +100,7 @@ def encode(scenes: Sequence[Scene]) -> Tensor:
 
 def decode(codes: Tensor) -> list[Scene]:
     """The scenes of codes [n, 7], from any device."""
-    return [
-        Scene(**{a: VALUES[a][i] for a, i in zip(ATTRIBUTES, row, strict=True)}) for row in codes.tolist()
-    ]
+    return [Scene(**{a: VALUES[a][i] for a, i in zip(ATTRIBUTES, row, strict=True)}) for row in codes.tolist()]
 
 
 def _triples(held_out: bool | None) -> Tensor:

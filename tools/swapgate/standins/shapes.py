@@ -1,8 +1,8 @@
 """Signed distances over a batch of pixel grids, and a brush that paints them with soft edges.
 
-Distances are negative inside a shape, in the local unit of an object (its half height), x to the right and y up.
-All of them take x and y of any shape [n, h, w] and return that shape. The formulas are the usual closed forms for
-planar signed distances; that of the ellipse is a first-order one, exact on its outline.
+Distances are negative inside a shape, in the local unit of an object (its half height), x to the right and y
+up. All of them take x and y of any shape [n, h, w] and return that shape. The formulas are the usual closed forms
+for planar signed distances; that of the ellipse is a first-order one, exact on its outline.
 """
 
 from __future__ import annotations
