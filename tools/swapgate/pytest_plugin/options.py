@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Markers that the suite's own tests use."""
     config.addinivalue_line("markers", "gpu: needs a CUDA device; skipped with a reason elsewhere")
+    config.addinivalue_line("markers", "browser: needs a Chromium; skipped with a reason where there is none")
 
 
 def options_of(config: pytest.Config) -> Options:

@@ -84,10 +84,10 @@ class MemoryChart:
 
 
 def interval_chart(finding: Finding) -> IntervalChart | None:
-    """The drawing of one claim; None for an error, or with neither an interval nor an effect with a limit."""
+    """The drawing of one claim; None for an error, and where there are not two different figures."""
     low, high, effect, limit = (_finite(value) for value in (finding.low, finding.high, finding.effect, finding.limit))
     shown = [value for value in (low, high, effect, limit) if value is not None]
-    if len(shown) < 2 or finding.status is Status.ERROR:
+    if len(set(shown)) < 2 or finding.status is Status.ERROR:
         return None
     reference = 1.0 if finding.unit == "ratio" else 0.0
     bottom, top = min(shown), max(shown)
@@ -107,7 +107,7 @@ def latency_bars(baseline: Cost | None, candidate: Cost | None) -> tuple[Bar, ..
     sides += [("candidate", candidate)] if candidate and candidate.calls else []
     if not sides:
         return ()
-    longest = max(max(cost.seconds) for _, cost in sides) or 1.0
+    longest = 1.02 * max(max(cost.seconds) for _, cost in sides) or 1.0  # the last dot must not touch the edge
     return tuple(_bar(side, cost, longest) for side, cost in sides)
 
 

@@ -30,6 +30,7 @@ def build(run_path: Path, image_source: Callable[[str], Path | None]) -> Path:
     Args:
         run_path: run folder that holds verdicts.json.
         image_source: the file of a picture by the SHA-256 of its pixels, or None; asked once a picture.
+
     Raises:
         RunBroken: verdicts.json is absent, of another schema or incomplete. A missing picture is shown as missing.
     """
@@ -45,7 +46,8 @@ def render(report: model.Report, album: pictures.Album) -> str:
     """The page as text; pictures are referred to by the `src` that `album` gives them."""
     style = _style()
     return _environment().get_template("index.html.j2").render(
-        report=report, page=view.page(report, album), headline=phrases.headline(report), style=Markup(style),  # noqa: S704 - our own file
+        report=report, page=view.page(report, album), headline=phrases.headline(report),
+        style=Markup(style),  # noqa: S704 - our own file
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
 
@@ -62,7 +64,7 @@ def _environment() -> jinja2.Environment:
 
 def _filters() -> dict[str, Callable[..., Any]]:
     return {
-        "number": phrases.number, "interval": phrases.interval, "tidy": phrases.tidy, "task_name": phrases.task_name,
+        "number": phrases.number, "interval": phrases.interval, "span": phrases.span, "tidy": phrases.tidy, "task_name": phrases.task_name,
         "effect": phrases.effect, "side": phrases.side, "needs_a_look": phrases.needs_a_look, "leaves": view.leaves, "measured": phrases.measured_line,
     }
 

@@ -157,12 +157,18 @@ def _digits(value: float, unit: str) -> str:
     return f"{float(text):.0f}".replace("-0", "0") if float(text) == round(float(text)) else text
 
 
-def interval(finding: Finding) -> str:
-    """"1.04 to 1.12" with unit and confidence; a dash where the claim has no interval."""
-    if finding.low is None and finding.high is None:
+def span(low: float | None, high: float | None, unit: str = "") -> str:
+    """"1.04 to 1.12 s": the unit is said once, signs on both ends; a dash where there is neither end."""
+    if low is None and high is None:
         return NOTHING
-    at = f" ({number(finding.confidence * 100)}{THIN}%)" if finding.confidence else ""
-    return f"{number(finding.low, finding.unit)} to {number(finding.high, finding.unit)}{at}"
+    bare = "" if unit == "ratio" else f"{THIN}{'%' if unit == 'share' else unit}" if unit else ""
+    return f"{number(low, unit).removesuffix(bare)} to {number(high, unit)}"
+
+
+def interval(finding: Finding) -> str:
+    """The interval of a claim with its confidence; a dash where the claim has none."""
+    at = f" ({number(finding.confidence * 100)}{THIN}%)" if finding.confidence and finding.low is not None else ""
+    return f"{span(finding.low, finding.high, finding.unit)}{at}"
 
 
 def effect(finding: Finding) -> str:

@@ -82,7 +82,7 @@ def collect(report: Report, source: Callable[[str], Path | None], folder: Path) 
         kept = pool.map(lambda sha: _keep(sha, files[sha], folder), files)
         pictures = {sha: picture for sha, picture in zip(files, kept, strict=True) if picture is not None}
         both = [pair for pair in pairs if pair[0] in pictures and pair[1] in pictures]
-        drawn = pool.map(lambda pair: _difference(*pair, files, folder), both)
+        drawn = pool.map(lambda pair: _difference(pair[0], pair[1], files, folder), both)
         differences = dict(zip(both, drawn, strict=True))
     _prune(folder, [*pictures.values(), *(entry.picture for entry in differences.values() if entry.picture)])
     return Album(pictures=pictures, differences=differences)
@@ -104,11 +104,11 @@ def _reduced(strongest: NDArray[np.uint8]) -> NDArray[Any]:
     import numpy as np
 
     block = -(-max(strongest.shape) // MAP_SIDE)
-    if block == 1:
+    if block == 1 or min(strongest.shape) < block:  # a strip thinner than a block has no mean of its own
         return strongest.astype(np.float32)
-    height, width = (max(1, side // block) for side in strongest.shape)
-    cut = strongest[: height * block, : width * block]
-    return cut.reshape(height, -1, width, cut.shape[1] // width).mean(axis=(1, 3), dtype=np.float32)
+    height, width = (side // block for side in strongest.shape)
+    blocks = strongest[: height * block, : width * block].reshape(height, block, width, block)
+    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
 
 
 def _colours() -> NDArray[np.uint8]:
@@ -144,10 +144,18 @@ def _keep(sha: str, path: Path, folder: Path) -> Picture | None:
             return _written(folder / f"{sha}.webp", smaller, width, height)
         target = folder / f"{sha}.{FORMATS[encoding]}"
         if not target.exists():
-            shutil.copyfile(path, target)
+            _place(path, target)
         return Picture(src=f"{folder.name}/{target.name}", width=width, height=height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what PIL raises for a damaged file
         return None
+
+
+def _place(path: Path, target: Path) -> None:
+    """A hard link where the file system allows one: pictures of a run are never changed, and a large run is half its size."""
+    try:
+        os.link(path.resolve(), target)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def _encoded(image: Image.Image) -> bytes:
