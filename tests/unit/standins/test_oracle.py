@@ -11,6 +11,7 @@ from swapgate.standins.oracle import (
     COARSE,
     FINE,
     SHIFTS,
+    Reading,
     _bank,
     _costs,
     _likeness,
@@ -53,6 +54,12 @@ def images(codes: Tensor) -> Tensor:
     return render(codes, generator=_seed(22))
 
 
+@pytest.fixture(scope="module")
+def reading(images: Tensor) -> Reading:
+    """What the oracle sees in `images`, read once for all tests."""
+    return examine(images)
+
+
 def _worn(images: Tensor) -> Tensor:
     """Blur and noise as an autoencoder leaves them."""
     return (blur(images, 1.0) + 0.03 * torch.randn(images.shape, generator=_seed(1))).clamp(0, 1)
@@ -73,36 +80,36 @@ def _jpeg(images: Tensor) -> Tensor:
     return torch.stack(back).permute(0, 3, 1, 2).float() / 255
 
 
-def test_it_reads_jittered_pictures(codes: Tensor, images: Tensor) -> None:
+def test_it_reads_jittered_pictures(codes: Tensor, reading: Reading) -> None:
     """At least 98 of 100 right in every attribute (192 pictures; thousands are measured elsewhere)."""
-    right = (read(images) == codes).float().mean(dim=0)
+    right = (reading.codes == codes).float().mean(dim=0)
     assert right.min() >= 0.98, dict(zip(ATTRIBUTES, right.tolist(), strict=True))
-    assert followed(images, codes).float().mean(dim=0).min() >= 0.98
+    assert judge(reading, codes).float().mean(dim=0).min() >= 0.98
 
 
 @pytest.mark.parametrize("wear", [_worn, _jpeg])
 def test_it_reads_worn_pictures(codes: Tensor, images: Tensor, wear: object) -> None:
     """At least 97 of 100 right after what an autoencoder or a JPEG file does."""
     assert callable(wear)
-    assert followed(wear(images[:96]), codes[:96]).float().mean(dim=0).min() >= 0.96
+    assert followed(wear(images[:64]), codes[:64]).float().mean(dim=0).min() >= 0.97
 
 
-def test_it_says_no_to_pictures_of_other_scenes(codes: Tensor, images: Tensor) -> None:
+def test_it_says_no_to_pictures_of_other_scenes(codes: Tensor, reading: Reading) -> None:
     """Asked about the wrong codes, it says yes to an attribute just when the two scenes share it."""
     asked = codes.roll(1, 0)
-    said = followed(images, asked)
+    said = judge(reading, asked)
     assert (said == (asked == codes)).float().mean(dim=0).min() >= 0.97
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
-def test_one_wrong_attribute_is_noticed(codes: Tensor, images: Tensor, attribute: str) -> None:
+def test_one_wrong_attribute_is_noticed(codes: Tensor, reading: Reading, attribute: str) -> None:
     """Only the attribute that was asked for wrongly is answered no."""
     column = ATTRIBUTES.index(attribute)
-    asked = codes[:48].clone()
+    asked = codes.clone()
     asked[:, column] = (asked[:, column] + 1) % (3 if column >= 4 else 5)
-    said = followed(images[:48], asked)
-    wrong = asked[:, column] != codes[:48, column]
-    assert not said[wrong, column].any()
+    said = judge(reading, asked)
+    wrong = asked[:, column] != codes[:, column]
+    assert said[wrong, column].float().mean() <= 0.01
     others = [k for k in range(7) if k != column]
     assert said[:, others].float().mean() >= 0.97
 
@@ -110,10 +117,10 @@ def test_one_wrong_attribute_is_noticed(codes: Tensor, images: Tensor, attribute
 @pytest.mark.parametrize(
     "picture",
     [
-        torch.rand(24, 3, 128, 128, generator=_seed(0)),
-        torch.rand(24, 3, 1, 1, generator=_seed(1)).expand(-1, -1, 128, 128),
-        nn.interpolate(torch.rand(24, 3, 6, 6, generator=_seed(2)), 128, mode="bicubic").clamp(0, 1),
-        torch.linspace(0, 1, 24).view(-1, 1, 1, 1).expand(-1, 3, 128, 128),
+        torch.rand(8, 3, 128, 128, generator=_seed(0)),
+        torch.rand(16, 3, 1, 1, generator=_seed(1)).expand(-1, -1, 128, 128),
+        nn.interpolate(torch.rand(16, 3, 6, 6, generator=_seed(2)), 128, mode="bicubic").clamp(0, 1),
+        torch.linspace(0, 1, 16).view(-1, 1, 1, 1).expand(-1, 3, 128, 128),
     ],
     ids=["noise", "one colour", "clouds of colour", "grey"],
 )
@@ -122,7 +129,7 @@ def test_it_says_no_to_pictures_of_nothing(codes: Tensor, picture: Tensor) -> No
     reading = examine(picture)
     assert not reading.ground_seen.any()
     assert not judge(reading, reading.codes).any()
-    assert not followed(picture, codes[:24]).any()
+    assert not judge(reading, codes[: len(picture)]).any()
 
 
 def test_an_empty_background_follows_its_background_alone() -> None:
@@ -137,7 +144,7 @@ def test_an_empty_background_follows_its_background_alone() -> None:
 
 def test_darkened_pictures_are_not_taken_for_good_ones(codes: Tensor, images: Tensor) -> None:
     """A picture at half brightness, as a broken decoder might leave it, is not the scene."""
-    assert followed(images[:48] * 0.5, codes[:48]).float().mean() < 0.05
+    assert followed(images[:24] * 0.5, codes[:24]).float().mean() < 0.05
 
 
 def test_reading_does_not_depend_on_the_batch(images: Tensor) -> None:
