@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from swapgate.baselines import draft
+from swapgate.baselines import draft, guards
 from swapgate.baselines.compare import diff
 from swapgate.baselines.review import accept, reject, target
 from swapgate.baselines.store import Store
@@ -144,6 +144,13 @@ def test_a_failed_absolute_gate_bars_its_task(tmp_path: Path, store: Store, made
     done = accept(run, store=store, reason="why")
     assert [one.reason for one in done.refused if refused in one.reason] if refused else done.done
     assert store.root.exists() is not bool(refused)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_what_bars_a_run_is_one_rule_for_tests_and_commands(made: Any, status: Status) -> None:
+    """Of a comparison only an ERROR bars; of an absolute finding a REGRESSION as well."""
+    assert guards.bars(made.verdict("memory", "m", "t", status, "peak")) is (status is Status.ERROR)
+    assert guards.bars(made.verdict("memory", "m", "t", status, "growth")) is (status in (Status.ERROR, Status.REGRESSION))
 
 
 def test_a_failure_that_does_not_decide_the_verdict_bars_too(tmp_path: Path, store: Store, made: Any) -> None:

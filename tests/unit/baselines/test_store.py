@@ -129,6 +129,18 @@ def test_only_other_hardware_is_incomparable_and_named(store: Store, made: Any) 
     assert made.COHORT in choice.incomparable
 
 
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("with_cost", [False, True])
+def test_cost_comes_from_the_exact_cohort_whatever_else_there_is(store: Store, made: Any, beside: bool, with_cost: bool) -> None:
+    """A baseline for any hardware neither gives nor hides cost figures."""
+    store.put(made.baseline() if with_cost else made.baseline(cost=None), made.load)
+    if beside:
+        store.put(made.baseline(cohort="any"), made.load)
+    choice = store.find("standin", made.COHORT, "cup")
+    assert (choice.cost is not None) is with_cost
+    assert (choice.no_cost == "") is with_cost
+
+
 def test_a_baseline_without_cost_in_the_same_cohort_gives_quality_only(store: Store, made: Any) -> None:
     """And the reason for the missing cost is that one, not another cohort."""
     store.put(made.baseline(cost=None), made.load)

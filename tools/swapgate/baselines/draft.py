@@ -48,7 +48,7 @@ def read(run: Path) -> list[Baseline]:
         raise UserError(where=str(run), rule="a run is a folder", remedy="name one of the folders below .swapgate/runs")
     found = [read_baseline(path) for path in sorted((run / DRAFTS).glob("*/*/*.json")) if not path.name.startswith(".")]
     if not found:
-        raise UserError(where=str(run / DRAFTS), rule="a run that was judged offers drafts of its baselines",
+        raise UserError(where=str(run / DRAFTS), rule="a finished run offers a draft for each task without a missing image; an A/B run none",
                         remedy=f"finish the run: pytest --resume={run}")
     return found
 

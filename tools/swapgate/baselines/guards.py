@@ -10,7 +10,7 @@ from swapgate.baselines.record import Baseline, problems
 from swapgate.canonical import read_json
 from swapgate.errors import RunBroken, UserError
 from swapgate.gates.compose import ABSOLUTE
-from swapgate.gates.verdict import POOLED, Finding, Status, Verdict
+from swapgate.gates.verdict import POOLED, RED, Finding, Status, Verdict
 
 ABSOLUTE_PREFIX = "absolute:"
 _OFF = ("", "0", "false", "no")
@@ -53,6 +53,11 @@ def is_absolute(finding: Finding) -> bool:
     return finding.name.startswith(ABSOLUTE_PREFIX) or finding.name in ABSOLUTE
 
 
+def bars(verdict: Verdict) -> bool:
+    """Whether a verdict keeps its run from becoming a baseline: an ERROR, or any red absolute finding."""
+    return bool(_failed([verdict]))
+
+
 def about(draft: Baseline, verdicts: Iterable[Verdict]) -> list[Verdict]:
     """The verdicts that speak of a draft: its own cells and those of its model's pooled tasks."""
     return [one for one in verdicts if one.model == draft.model and one.task in (draft.task, POOLED)]
@@ -78,7 +83,7 @@ def _failed(own: Iterable[Verdict]) -> str:
     for one in own:
         if one.status is Status.ERROR:
             return f"{one.id} is an ERROR: {one.reason}"
-        broken = [finding for finding in one.findings if is_absolute(finding) and finding.status in (Status.REGRESSION, Status.ERROR)]
+        broken = [finding for finding in one.findings if is_absolute(finding) and finding.status in RED]
         if broken:
             return f"{one.id} fails an absolute gate, {broken[0].name}: {broken[0].reason}"
     return ""
