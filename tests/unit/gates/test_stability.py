@@ -94,6 +94,17 @@ def test_flips_alone_can_be_red(build: Any) -> None:
     assert run(build, calm, lost).status is Status.IMPROVED
 
 
+def test_a_large_mean_from_one_prompt_is_no_regression(build: Any) -> None:
+    """One prompt of twelve changes by all it can: the mean passes the floor, the prompts show nothing."""
+    calm = wordings(build, 0.02, 1, usable=-9.0)
+    wild = tuple(build.score(task=one.task, edits=one.edits, image=f"x{one.image}",
+                             normalised=0.0 if one.edits and one.task == "t0" else one.normalised) for one in calm)
+    verdict = run(build, wild, calm)
+    assert named(verdict, "change").effect is not None
+    assert (named(verdict, "change").effect or 0) > 5
+    assert verdict.status is Status.INCONCLUSIVE
+
+
 def test_flips_of_one_prompt_are_no_proof_for_the_model(build: Any) -> None:
     """All flips on one prompt out of twelve: McNemar alone would be sure, clustered by prompt nothing is shown."""
     calm = wordings(build, 0.02, 1, edits=8, usable=0.0)

@@ -95,6 +95,7 @@ def test_the_conformal_limit_of_a_small_null_is_its_maximum() -> None:
     """With fewer than 19 repeats no finite limit has 5 %."""
     assert exact.conformal_limit([3.0, 1.0, 2.0], 0.05) == 3.0
     assert exact.conformal_limit([float(i) for i in range(1, 20)], 0.05) == 19.0
+    assert exact.conformal_limit([float(i) for i in range(1, 31)], 0.05) == 30.0
     assert exact.conformal_limit([float(i) for i in range(1, 40)], 0.05) == 38.0
     with pytest.raises(ValueError, match="at least one"):
         exact.conformal_limit([], 0.05)

@@ -139,7 +139,7 @@ def test_rewordings_and_uncounted_images_are_left_out(build: Any) -> None:
     extra += [build.score(seed=i, index=1, usable=False, counted=False) for i in range(20)]
     verdict = run(build, (*build.rounds([True] * 60, "new"), *extra), build.rounds([True] * 60, "old"))
     assert verdict.status is Status.PASS
-    assert verdict.reason.startswith("usable 60/60")
+    assert verdict.reason.startswith("usable 60/60 vs 60/60: ")
 
 
 def test_the_checks_that_failed_most_are_named(build: Any) -> None:
@@ -155,6 +155,12 @@ def test_nothing_in_common_with_the_baseline_is_new(build: Any) -> None:
     verdict = run(build, build.rounds([True] * 5), (build.score(task="other"),))
     assert verdict.status is Status.NEW
     assert "holds none of the 5 requests" in verdict.reason
+
+
+def test_requests_without_a_counterpart_are_left_out_and_counted(build: Any) -> None:
+    """A pooled comparison over half of its tasks must not read as one over all of them."""
+    verdict = run(build, (*build.rounds([True] * 60, "new"), build.score(task="added")), build.rounds([True] * 60, "old"))
+    assert verdict.reason.startswith("usable 60/60 vs 60/60 (1 request without a counterpart left out)")
 
 
 def test_missing_incomparable_and_empty_cells_say_so(build: Any) -> None:

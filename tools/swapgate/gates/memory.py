@@ -58,7 +58,7 @@ def _jitter(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
         return claim("jitter", Status.INCONCLUSIVE, reason, unit="MiB", n=len(warm), decides=False)
     spread, pooled = max(warm) - min(warm), evidence.task == POOLED
     limit = max(policy.jitter_floor * sorted(warm)[len(warm) // 2], policy.jitter_floor_mib)
-    status = Status.REGRESSION if spread > limit else Status.PASS
+    status = Status.INCONCLUSIVE if pooled else Status.REGRESSION if spread > limit else Status.PASS
     reason = f"peaks range over {spread:.0f} MiB in {plural(len(warm), 'call')}, limit {limit:.0f} MiB"
     if pooled:
         reason += "; tasks differ, so reported only"

@@ -51,7 +51,8 @@ def _difference(evidence: Evidence, ours: Mapping[str, ImageScore], policy: Poli
                      baseline=100 * before / n, candidate=100 * now / n)
     # The same pixels are the same picture, whatever a judge of another version said of them.
     counts = discordance((old.usable, old.usable if old.image == new.image else new.usable) for old, new in both)
-    said = f"usable {now}/{n} vs {before}/{n}"
+    new = f" ({plural(len(ours) - n, 'request')} without a counterpart left out)" if len(ours) > n else ""
+    said = f"usable {now}/{n} vs {before}/{n}{new}"
     return judge_pairs("difference", counts, floor=floor, policy=policy, said=said, noun="request", baseline=before / n, candidate=now / n)
 
 
