@@ -85,7 +85,7 @@ def denoiser(pipe: Any) -> Any:
 
 
 class _Noise:
-    """Weight noise, relative to each tensor's own spread; seeded by the tensor's name, so every load gets the same."""
+    """Weight noise, relative to each tensor's own spread; seeded by the tensor's name, so every load on one kind of device gets the same."""
 
     def __init__(self, pipe: Any, fault: Fault) -> None:
         import torch
@@ -96,9 +96,9 @@ class _Noise:
             for name, weight in denoiser(pipe).named_parameters():
                 if not weight.is_floating_point() or weight.numel() < 2:
                     continue
-                generator = torch.Generator("cpu").manual_seed(zlib.crc32(name.encode()))
-                noise = torch.randn(weight.shape, generator=generator, dtype=torch.float32).to(weight.device)
-                before = weight.float()
+                generator = torch.Generator(weight.device).manual_seed(zlib.crc32(name.encode()))
+                noise = torch.randn(weight.shape, generator=generator, dtype=torch.float32, device=weight.device)
+                before = weight.float().clone()  # float() of float32 is the weight itself
                 weight.copy_(before + fault.amount * before.std() * noise)
                 self._tensors += 1
                 changed += float((weight.float() - before).square().sum())
@@ -175,13 +175,12 @@ class _Slow:
     def _after(self, module: Any, args: Any, output: Any) -> None:
         self._wait()
         end = time.perf_counter()
-        own = end - self._begin
-        until = end + own * (self._factor - 1)
-        # Sleeping may overshoot by a millisecond; the rest is waited out, so that short steps get the right factor too.
-        time.sleep(max(0.0, until - end - 0.002))
-        while time.perf_counter() < until:
+        self._own += end - self._begin
+        # What is owed in all, less what was waited: a busy machine wakes a sleeper late, and that must not add up.
+        owed = max(0.0, self._own * (self._factor - 1) - self._added)
+        time.sleep(max(0.0, owed - 0.002))
+        while time.perf_counter() < end + owed:
             pass
-        self._own += own
         self._added += time.perf_counter() - end
 
 
