@@ -50,8 +50,11 @@ class TestPictures:
         times = clock.times(queue=0.0)
         assert len(times.steps) == 3
         assert clock.forwards == 3
-        assert times.text is not None and times.decode is not None and times.first_step is not None
-        assert times.text > 0 and times.decode > 0
+        assert times.text is not None
+        assert times.decode is not None
+        assert times.first_step is not None
+        assert times.text > 0
+        assert times.decode > 0
         assert times.text + sum(times.steps) + times.decode <= times.total
         assert times.text < times.first_step < times.total
 

@@ -44,7 +44,7 @@ def test_a_missing_package_gives_the_command_that_installs_it(monkeypatch: pytes
     """By the name under which it is installed, not imported."""
     entry = Entry(factory="nowhere:create", needs=(("no_such_module", "no-such-package"), ("numpy", "numpy")))
     monkeypatch.setitem(registry.TABLE, "scripted", entry)
-    with pytest.raises(UserError, match="pip install no-such-package$"):
+    with pytest.raises(UserError, match=r"pip install no-such-package$"):
         create(CARD, Setting())
 
 

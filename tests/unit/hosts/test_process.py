@@ -281,7 +281,7 @@ class TestOrphans:
         """Leaving the block does not wait for the call."""
         pid: int | None = None
         begin = time.monotonic()
-        with pytest.raises(KeyboardInterrupt), Host(card(hang_at=1)) as host:
+        with pytest.raises(KeyboardInterrupt), Host(card(hang_at=1)) as host:  # noqa: PT012 - the leaving is tested
             host.start()
             pid = host.pid
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()

@@ -1,5 +1,6 @@
 """Device health through a stand-in for NVML; a real device is the integration tests' matter."""
 
+# ruff: noqa: N802, N815 - the fake carries the library's own names
 from __future__ import annotations
 
 import os

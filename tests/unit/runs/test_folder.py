@@ -203,7 +203,7 @@ class TestImages:
 
     def test_a_missing_image_breaks_the_run(self, run: RunFolder) -> None:
         """It names the file."""
-        with pytest.raises(RunBroken, match="bbbb.png"):
+        with pytest.raises(RunBroken, match=r"bbbb\.png"):
             run.load_image("b" * 64)
 
     @pytest.mark.parametrize("damage", ["other", "cut", "rubbish", "empty", "grey"])

@@ -82,7 +82,7 @@ def test_damage_in_the_middle_names_its_line(items: list[dict[str, Any]], data: 
     written = [json.dumps(item) for item in items]
     written[number] = data.draw(st.sampled_from(["", "{", "[1]", "7", '{"a": }']))
     path.write_text("\n".join(written) + "\n", encoding="utf-8")
-    with pytest.raises(RunBroken, match=f"some.jsonl:{number + 1}"):
+    with pytest.raises(RunBroken, match=rf"some\.jsonl:{number + 1}"):
         Lines(path)
 
 
@@ -90,7 +90,7 @@ def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
     """A disk that gave back rubbish."""
     path = tmp_path / "some.jsonl"
     path.write_bytes(b'{"a":1}\n\xff\xfe\n{"b":2}\n')
-    with pytest.raises(RunBroken, match="some.jsonl:2"):
+    with pytest.raises(RunBroken, match=r"some\.jsonl:2"):
         Lines(path)
 
 

@@ -269,8 +269,8 @@ def _attention(options: Options) -> str:
     if options.attention:
         return options.attention
     try:
-        registry: Any = import_module("diffusers.models.attention_dispatch")._AttentionBackendRegistry
-        return str(registry.get_active_backend()[0].value)
+        registry: Any = import_module("diffusers.models.attention_dispatch")
+        return str(registry._AttentionBackendRegistry.get_active_backend()[0].value)  # noqa: SLF001 - no public name
     except (ImportError, AttributeError):  # private to diffusers: without it the default has no name
         return "default"
 

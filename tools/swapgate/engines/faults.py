@@ -168,11 +168,11 @@ class _Slow:
     def activity(self) -> str:
         return f"{self._spec}: {self._added:.4f} s added to {self._own:.4f} s of forwards"
 
-    def _before(self, module: Any, args: Any) -> None:
+    def _before(self, _module: Any, _args: Any) -> None:
         self._wait()
         self._begin = time.perf_counter()
 
-    def _after(self, module: Any, args: Any, output: Any) -> None:
+    def _after(self, _module: Any, _args: Any, _output: Any) -> None:
         self._wait()
         end = time.perf_counter()
         self._own += end - self._begin

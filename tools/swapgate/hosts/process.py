@@ -43,7 +43,7 @@ _DEFAULTS = {
 Made = list[tuple[Generation, Pixels | None]]
 
 
-class HostFailed(Exception):
+class HostFailed(Exception):  # noqa: N818 - reads as what happened, as UserError and RunBroken do
     """A model could not be loaded, and not by a mistake of the user; `failure` says how."""
 
     def __init__(self, model: str, failure: Failure) -> None:
@@ -235,9 +235,9 @@ class _Process:
             answer = wire.receive(self._connection)
             if "sizes" in answer:
                 answer["images"] = wire.receive_images(self._connection, answer["sizes"])
-            return answer
         except (EOFError, OSError):
             return self._died()
+        return answer
 
     def leave(self) -> None:
         """Ask the child to close, and wait a while."""

@@ -130,11 +130,11 @@ class Attachment:
         timed.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
         return timed
 
-    def _forward(self, module: Any, args: Any) -> None:
+    def _forward(self, _module: Any, _args: Any) -> None:
         if self.clock is not None:
             self.clock.forward()
 
-    def _step_end(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    def _step_end(self, _pipe: Any, _step: int, _timestep: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
         if self.clock is not None:
             self.clock.step_end()
         return {}

@@ -64,7 +64,7 @@ class Nvml:
             self._nvml: Any = import_module("pynvml")
             self._nvml.nvmlInit()
             self._handle = self._nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
-        except Exception as error:  # noqa: BLE001 - no module, no driver, no such device: a run without these figures is still a run
+        except Exception as error:  # no module, no driver, no such device: a run without these figures is still a run
             self.notes = (f"device health: NVML cannot be used ({type(error).__name__}: {error})",)
             return
         if self.process_mib() is None:

@@ -28,6 +28,7 @@ def environment(root: Path) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cores": usable_cores(),
+        "host_memory_mib": host_memory_mib(),
         "accelerators": accelerators(),
         "git": git_state(root),
     }
@@ -63,12 +64,19 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def host_memory_mib() -> float:
+    """Memory of the machine in MiB: no process of it can have held more."""
+    import psutil
+
+    return round(psutil.virtual_memory().total / 2**20, 1)
+
+
 def accelerators() -> dict[str, Any] | None:
     """Driver version and the names of the NVIDIA devices that NVML shows; None where there is no driver."""
     try:
         pynvml: Any = import_module("pynvml")
         pynvml.nvmlInit()
-    except Exception:  # noqa: BLE001 - no module, no driver, no permission: all mean that there is nothing to name
+    except Exception:  # no module, no driver, no permission: all mean that there is nothing to name
         return None
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]

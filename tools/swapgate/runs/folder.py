@@ -1,9 +1,9 @@
 """A run as a folder: everything that was made and measured, so that gates and reports can be computed anywhere later.
 
-    manifest.json   schema, id, created (UTC), environment, cards, plan (list of requests), options; written once
-    journal.jsonl   append-only, one JSON object a line: {"event": "loaded" | "generation" | "note" | ..., ...}
-    images/ab/<sha>.png   lossless, named by the SHA-256 of the decoded pixels with size and mode (`runs.pixels`)
-    scores.jsonl    append-only memo {"key": ..., "value": ...}: what a metric said, so that a replay computes nothing again
+manifest.json   schema, id, created (UTC), environment, cards, plan (list of requests), options; written once
+journal.jsonl   append-only, one JSON object a line: {"event": "loaded" | "generation" | "note" | ..., ...}
+images/ab/<sha>.png   lossless, named by the SHA-256 of the decoded pixels with size and mode (`runs.pixels`)
+scores.jsonl    append-only memo {"key": ..., "value": ...}: what a metric said, so that a replay computes nothing again
 """
 
 from __future__ import annotations
