@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from swapgate.errors import UserError
-from swapgate.gates.verdict import GATES, Status, Verdict
+from swapgate.gates.verdict import GATES, Verdict
 from swapgate.pytest_plugin.options import options_of
 from swapgate.suite.planning import Cell, Setup, prepare
 from swapgate.suite.progress import LineProgress
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from swapgate.suite.session import Suite
 
 SETUP = pytest.StashKey[Setup]()
+MISTAKE = pytest.StashKey[str]()
 WIRED = pytest.StashKey["Wired"]()
 
 
@@ -42,12 +43,13 @@ class CellUnderTest:
 
     def check(self) -> Verdict:
         """Fails on a red verdict, is reported as undecided on an undecided one (`--strict`: fails), else passes."""
+        from swapgate.baselines.guards import bars
         from swapgate.report import junit
 
         verdict = self.suite.verdict(self.cell)
         self.node.user_properties.extend(junit.properties(verdict))
         options = self.suite.setup.options
-        if options.update_baselines and not refuses_acceptance(verdict):
+        if options.update_baselines and not bars(verdict):
             return verdict
         if verdict.red:
             pytest.fail(explain(verdict), pytrace=False)
@@ -71,37 +73,34 @@ def explain(verdict: Verdict) -> str:
     return f"{verdict.status}: {verdict.reason}{following}"
 
 
-def refuses_acceptance(verdict: Verdict) -> bool:
-    """Whether a verdict must keep its run from becoming a baseline: an error, or a red absolute claim."""
-    absolute = any(f.name.startswith("absolute:") and f.status is Status.REGRESSION for f in verdict.findings)
-    return absolute or verdict.status is Status.ERROR
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `cell` is asked once per cell of the gate that its name ends with."""
     if "cell" not in metafunc.fixturenames:
         return
     gate = metafunc.function.__name__.removeprefix("test_")
+    setup = setup_of(metafunc.config)
     if gate not in GATES:
-        raise pytest.UsageError(f"{metafunc.function.__name__}: a test that takes `cell` is named test_<gate>, of {', '.join(GATES)}")
-    cells = [one for one in setup_of(metafunc.config).cells() if one.gate == gate]
+        metafunc.config.stash[MISTAKE] = f"{metafunc.function.__name__}: a test that takes `cell` is named test_<gate>, of {', '.join(GATES)}"
+    cells = [one for one in setup.cells() if one.gate == gate] if setup else []
     metafunc.parametrize("cell", cells, ids=[f"{one.model}-{one.task}" for one in cells], indirect=True)
 
 
-def setup_of(config: pytest.Config) -> Setup:
-    """The checked cards and tasks of this session; UsageError with the whole explanation for any mistake in them."""
-    if SETUP not in config.stash:
+def setup_of(config: pytest.Config) -> Setup | None:
+    """The checked cards and tasks of this session; None after a mistake in them, which then ends the session once, in plain words."""
+    if SETUP not in config.stash and MISTAKE not in config.stash:
         from swapgate.config import find_config
 
         try:
             config.stash[SETUP] = prepare(find_config(config.rootpath), options_of(config))
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
-    return config.stash[SETUP]
+        except (UserError, pytest.UsageError) as error:
+            config.stash[MISTAKE] = str(error)
+    return config.stash.get(SETUP, None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of one model together, in the order of its gates, so that each model is loaded once."""
+    if MISTAKE in config.stash:
+        raise pytest.UsageError(config.stash[MISTAKE])
     places = {id(item): place for place, item in enumerate(items)}
     models = list(dict.fromkeys(one.model for item in items if (one := cell_of(item))))
 
@@ -140,7 +139,7 @@ def _open(config: pytest.Config, cells: Sequence[Cell]) -> Suite:
     from swapgate.gates.policy import read_policy
     from swapgate.suite.session import Suite
 
-    setup = setup_of(config)
+    setup = config.stash[SETUP]
     gates = tuple(gate for gate in GATES if any(one.gate == gate for one in cells))
     models = tuple(dict.fromkeys(one.model for one in cells))
     options = replace(setup.options, gates=gates, models=models)

@@ -52,4 +52,6 @@ def _accept(session: pytest.Session, wired: Wired) -> list[str]:
 
     suite, options = wired.suite, wired.suite.setup.options
     accepted = accept(suite.run.path, store=suite.store, patterns=(), reason=options.reason, allow_ci=options.allow_ci)
+    if not accepted.complete:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     return list(accepted.lines)

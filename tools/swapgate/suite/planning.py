@@ -33,13 +33,18 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """The checked cards and tasks of a run. `models` are judged; `against` is the other arm of an A/B run, if any."""
+    """The checked cards and tasks of a run. `models` are judged; `against` is the other arm of an A/B run, if any.
+
+    prompts: by language, those of every task of the cards' families, chosen or not: what a picture is told apart from
+    must not depend on what else is in the run.
+    """
 
     config: Config
     options: Options
     models: tuple[Card, ...]
     against: Card | None
     tasks: Mapping[str, tuple[Task, ...]]
+    prompts: Mapping[str, tuple[str, ...]]
 
     @property
     def cards(self) -> tuple[Card, ...]:
@@ -69,7 +74,8 @@ def prepare(config: Config, options: Options) -> Setup:
     chosen = {card.id: _tasks(tasks, card, options) for card in models}
     if against:
         chosen[against.id] = chosen[models[0].id] if len(models) == 1 else _tasks(tasks, against, options)
-    return Setup(config=config, options=options, models=models, against=against, tasks=chosen)
+    families = {family for card in (*models, *((against,) if against else ())) for family in card.tasks}
+    return Setup(config=config, options=options, models=models, against=against, tasks=chosen, prompts=_prompts(tasks, families))
 
 
 RecordedEdits = Callable[[str, str], Sequence[str]]
@@ -84,6 +90,15 @@ def build_plan(setup: Setup, recorded: RecordedEdits = lambda task, language: ()
     """
     rewordings = _rewordings(setup, recorded) if "stability" in setup.options.gates else {}
     return planning.build(setup.cards, setup.tasks, rewordings)
+
+
+def _prompts(tasks: Mapping[str, Task], families: set[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for task in tasks.values():
+        if task.family in families:
+            for language, prompt in task.prompts.items():
+                found.setdefault(language, []).append(prompt)
+    return {language: tuple(dict.fromkeys(prompts)) for language, prompts in sorted(found.items())}
 
 
 def _card(cards: Mapping[str, Card], name: str, option: str) -> Card:

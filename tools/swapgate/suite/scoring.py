@@ -156,11 +156,14 @@ def stated_scale(card: Card) -> dict[str, Scale]:
 
 
 def measured_scale(raw: Iterable[tuple[Wanted, Mapping[str, Any]]]) -> dict[str, Scale]:
-    """The scale by the pictures of a run, as written: mean cosine with other prompts, and with their own."""
+    """The scale by the pictures of a run, as written: mean cosine with other prompts, and with their own.
+
+    A family of a single prompt has no strangers; 0 stands for them, and the judge's own zero stays in the numbers.
+    """
     by_language: dict[str, list[tuple[float, float]]] = {}
     for one, score in raw:
-        if not one.request.edits and score["strangers"] is not None:
-            by_language.setdefault(one.request.language, []).append((score["strangers"], score["alignment"]))
+        if not one.request.edits:
+            by_language.setdefault(one.request.language, []).append((score["strangers"] or 0.0, score["alignment"]))
     return {language: Scale(floor=float(np.mean([s for s, _ in rows])), matched=float(np.mean([a for _, a in rows])))
             for language, rows in by_language.items()}
 

@@ -119,7 +119,7 @@ class Suite:
     def scorer(self, card: Card) -> Scorer:
         """The scorer of a card's judge, shared by the cards that name the same judge."""
         if card.judge.source not in self.scorers:
-            self.scorers[card.judge.source] = Scorer(self.run, card, judge_of, self._prompts())
+            self.scorers[card.judge.source] = Scorer(self.run, card, judge_of, self.setup.prompts)
         return self.scorers[card.judge.source]
 
     def score(self, card: Card, wanted: Sequence[Wanted]) -> list[ImageScore]:
@@ -160,11 +160,6 @@ class Suite:
             card=card, loaded=self.run.loaded().get(card.id), generations=tuple(rows), scores=tuple(self.score(card, wanted)),
         )
 
-    def _prompts(self) -> dict[str, tuple[str, ...]]:
-        tasks = {task.id: task for tasks in self.setup.tasks.values() for task in tasks}.values()
-        languages = {language for task in tasks for language in task.prompts}
-        return {language: tuple(task.prompts[language] for task in tasks if language in task.prompts) for language in sorted(languages)}
-
 
 def null_calls(calls: Sequence[planning.Call]) -> tuple[planning.Call, ...]:
     """The calls that measure the null: the first round of every task and language, as written."""
@@ -187,7 +182,7 @@ def _run_folder(setup: Setup, plan: Plan) -> RunFolder:
     recorded = options.resume or options.replay
     if recorded:
         return RunFolder.open(recorded)
-    path = options.run_dir or new_folder(setup.config.root / setup.config.runs)
+    path = options.run_dir or setup.config.root / setup.config.runs / new_folder(setup.config.root).name
     return RunFolder.create(path, _manifest(setup, plan))
 
 
