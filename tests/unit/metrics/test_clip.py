@@ -152,8 +152,7 @@ def test_counts_that_differ_are_an_error(judge, call):
 def test_the_metrics_read_their_inputs(judge):
     """Alignment, similarity and margin by name, a batch in one forward."""
     batch = [
-        Inputs(image=image, prompt="red", reference=RED, statement="red", counterfactuals=("green", "blue"), judge=judge)
-        for image in (RED, MIXED)
+        Inputs(image=image, prompt="red", reference=RED, statement="red", counterfactuals=("green", "blue"), judge=judge) for image in (RED, MIXED)
     ]
     assert measure("alignment", batch) == pytest.approx([1.0, 0.6])
     assert judge.image_calls == [2]

@@ -12,9 +12,7 @@ from PIL import Image as Pillow
 from swapgate.metrics.pixels import difference_map, is_rgb, luma, require_rgb, require_same_size
 
 PICTURES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(3)))
-PAIRS = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
-    lambda size: st.tuples(*[hnp.arrays(np.uint8, (*size, 3))] * 2)
-)
+PAIRS = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda size: st.tuples(*[hnp.arrays(np.uint8, (*size, 3))] * 2))
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from swapgate.metrics.kinds import Direction, Inputs, Need
 from swapgate.metrics.psnr import CAP_DB, METRIC, psnr
 
-PAIRS = st.tuples(st.integers(1, 16), st.integers(1, 16)).flatmap(
-    lambda size: st.tuples(*[hnp.arrays(np.uint8, (*size, 3))] * 2)
-)
+PAIRS = st.tuples(st.integers(1, 16), st.integers(1, 16)).flatmap(lambda size: st.tuples(*[hnp.arrays(np.uint8, (*size, 3))] * 2))
 
 
 @given(PAIRS)

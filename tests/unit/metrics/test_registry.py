@@ -34,7 +34,7 @@ def test_every_registered_metric_declares_itself(name):
 def test_every_metric_says_what_it_lacks(name):
     """With the picture alone, each names the first thing it needs instead of guessing it."""
     metric = registry.metric(name)
-    with pytest.raises(ValueError, match="needs|needed"):
+    with pytest.raises(ValueError, match=r"needs|needed"):
         metric.measure([Inputs(image=IMAGE)])
 
 
@@ -82,7 +82,7 @@ def test_one_line_registers_a_metric(monkeypatch):
 def test_a_number_outside_the_declared_range_is_an_error(monkeypatch, number):
     """A gate never sees it."""
     _registered(monkeypatch, each(lambda _: number))
-    with pytest.raises(ValueError, match="outside its range 0.0 to 1.0"):
+    with pytest.raises(ValueError, match=r"outside its range 0\.0 to 1\.0"):
         registry.measure("toy", [Inputs(image=IMAGE)])
 
 

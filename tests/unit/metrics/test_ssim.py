@@ -11,9 +11,7 @@ from hypothesis.extra import numpy as hnp
 from swapgate.metrics.kinds import Direction, Inputs, Need
 from swapgate.metrics.ssim import METRIC, WINDOW, ssim
 
-PAIRS = st.tuples(st.integers(WINDOW, 24), st.integers(WINDOW, 24)).flatmap(
-    lambda size: st.tuples(*[hnp.arrays(np.uint8, (*size, 3))] * 2)
-)
+PAIRS = st.tuples(st.integers(WINDOW, 24), st.integers(WINDOW, 24)).flatmap(lambda size: st.tuples(*[hnp.arrays(np.uint8, (*size, 3))] * 2))
 
 
 def _weights():

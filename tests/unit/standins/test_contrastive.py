@@ -165,7 +165,8 @@ def test_roughened_pictures_keep_their_shape_range_and_scene(bank):
     pictures = bank.pictures.float() / 255
     rough = roughen(pictures, torch.Generator().manual_seed(3))
     assert rough.shape == pictures.shape
-    assert 0.0 <= float(rough.min()) and float(rough.max()) <= 1.0
+    assert float(rough.min()) >= 0.0
+    assert float(rough.max()) <= 1.0
     assert 0.003 < float((rough - pictures).abs().mean()) < 0.12
     small = [functional.avg_pool2d(one, 16).flatten(1) for one in (rough, pictures[::GROUP])]
     nearest = torch.cdist(small[0][::GROUP], small[1]).argmin(dim=1)
@@ -178,6 +179,26 @@ def test_roughening_is_a_function_of_the_generator(bank):
     first, again, other = (roughen(pictures, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_the_scale_is_the_mean_cosine_with_own_and_with_other_captions(monkeypatch, tokenizer):
+    """Pictures that know their row and captions that know it by 0.8: matched 0.8; floor what the strangers have left."""
+    order = iter((0, 0))
+
+    def rendered(codes, generator):
+        return torch.arange(len(codes)).view(-1, 1, 1, 1).expand(-1, 3, 8, 8) / 255
+
+    def read(model, tokenizer, some):
+        next(order)
+        return functional.normalize(
+            functional.one_hot(torch.arange(len(some)), 256).float() * 4 + functional.one_hot(torch.tensor([255]), 256) * 3, dim=-1
+        )
+
+    monkeypatch.setattr(preference.render, "render", rendered)
+    monkeypatch.setattr(preference, "roughen", lambda pictures, generator: pictures)
+    monkeypatch.setattr(preference, "_read", read)
+    found = preference.scale(KnowingModel(1.0), tokenizer, 20, torch.Generator().manual_seed(1))
+    assert found == {"en": {"floor": 0.0, "matched": 0.8}, "zh": {"floor": 0.0, "matched": 0.8}}
 
 
 def test_a_few_steps_on_one_batch_lower_the_loss(small, bank, tokenizer):

@@ -97,9 +97,7 @@ def facet(judge: Judge, image: Image, statement: str, counterfactuals: Sequence[
     return facets(judge, [image], [(statement, tuple(counterfactuals))])[0]
 
 
-def facets(
-    judge: Judge, images: Sequence[Image], claims: Sequence[tuple[str, tuple[str, ...]]]
-) -> list[Facet]:
+def facets(judge: Judge, images: Sequence[Image], claims: Sequence[tuple[str, tuple[str, ...]]]) -> list[Facet]:
     """Weigh one (statement, counterfactuals) on each picture; the pictures go through the judge as one batch.
 
     Raises:
@@ -155,9 +153,7 @@ def normalise(score: float, floor: float, matched: float) -> float:
         ValueError: the matched mean is not above the floor, so the judge does not see these texts at all.
     """
     if not matched > floor:
-        raise ValueError(
-            f"matched mean {matched:.4f} is not above the shuffled-prompt floor {floor:.4f}: a blind judge"
-        )
+        raise ValueError(f"matched mean {matched:.4f} is not above the shuffled-prompt floor {floor:.4f}: a blind judge")
     return (score - floor) / (matched - floor)
 
 

@@ -92,9 +92,7 @@ class Inputs:
     def statements(self) -> tuple[str, tuple[str, ...]]:
         """The statement and its counterfactuals; ValueError when either is missing."""
         if self.statement is None or not self.counterfactuals:
-            raise ValueError(
-                f"needed: a {Need.COUNTERFACTUALS}; given {self.statement!r} and {self.counterfactuals}"
-            )
+            raise ValueError(f"needed: a {Need.COUNTERFACTUALS}; given {self.statement!r} and {self.counterfactuals}")
         return self.statement, self.counterfactuals
 
     def the_judge(self) -> Judge:

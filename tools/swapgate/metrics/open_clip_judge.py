@@ -33,10 +33,7 @@ CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 MULTILINGUAL = ("siglip2", "i18n", "xlm-roberta", "nllb", "mt5", "worldwide")
 """Parts of the names of open_clip's models that read Chinese as well; every other name reads English only."""
-DEFAULT_REMEDY = (
-    "judge with a model that reads en and zh: "
-    '"local-dir:fixtures/weights/standin-clip" or ("ViT-B-32-SigLIP2-256", "webli")'
-)
+DEFAULT_REMEDY = 'judge with a model that reads en and zh: "local-dir:fixtures/weights/standin-clip" or ("ViT-B-32-SigLIP2-256", "webli")'
 _CHINESE = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3134F))
 
 
@@ -59,9 +56,7 @@ class OpenClipJudge:
         UserError: the folder, name or weights are not there.
     """
 
-    def __init__(
-        self, source: str | tuple[str, str], *, device: str = "cpu", threads: int = 2, batch: int = 32
-    ) -> None:
+    def __init__(self, source: str | tuple[str, str], *, device: str = "cpu", threads: int = 2, batch: int = 32) -> None:
         self._parts = _load(source, device)
         self._name = _name(source)
         self._identity = f"{self._name}@sha256:{_digest(self._parts)}"
@@ -103,9 +98,7 @@ class OpenClipJudge:
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
 
         def encode(chunk: Sequence[str]) -> torch.Tensor:
-            found: torch.Tensor = self._parts.model.encode_text(
-                self._parts.tokenizer(list(chunk)).to(self._device), normalize=True
-            )
+            found: torch.Tensor = self._parts.model.encode_text(self._parts.tokenizer(list(chunk)).to(self._device), normalize=True)
             return found
 
         self._known.update(zip(new, self._in_chunks(new, encode), strict=True))
@@ -144,7 +137,7 @@ class _Parts(NamedTuple):
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """torch's number of threads belongs to the whole process, so it is borrowed, not taken."""
+    """The number of threads of torch belongs to the whole process, so it is borrowed, not taken."""
     import torch
 
     before = torch.get_num_threads()
@@ -156,11 +149,7 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _name(source: str | tuple[str, str]) -> str:
-    return (
-        source.rstrip("/").rsplit("/", 1)[-1].removeprefix(LOCAL)
-        if isinstance(source, str)
-        else "/".join(source)
-    )
+    return source.rstrip("/").rsplit("/", 1)[-1].removeprefix(LOCAL) if isinstance(source, str) else "/".join(source)
 
 
 def _load(source: str | tuple[str, str], device: str) -> _Parts:
@@ -173,9 +162,7 @@ def _load(source: str | tuple[str, str], device: str) -> _Parts:
     if isinstance(source, str):
         _require_folder(source)
     try:
-        model = open_clip.create_model(
-            name, pretrained=tag, precision="fp32", device=device, require_pretrained=True
-        )
+        model = open_clip.create_model(name, pretrained=tag, precision="fp32", device=device, require_pretrained=True)
         tokenizer = open_clip.get_tokenizer(name)
     except (RuntimeError, OSError, ValueError) as reason:
         raise UserError(

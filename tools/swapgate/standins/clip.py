@@ -85,9 +85,7 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int = VOCABULARY) -> An
         show_progress=False,
     )
     tokenizer.train_from_iterator(captions, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {END}", special_tokens=[(END, END_ID)]
-    )
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"$A {END}", special_tokens=[(END, END_ID)])
     return tokenizer
 
 

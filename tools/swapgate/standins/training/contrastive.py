@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from swapgate.standins import captions, clip, scene
 from swapgate.standins.training.contrastive_bank import (
@@ -63,9 +63,7 @@ def train(context: StageContext) -> Figures:
     _round_to_half(model)  # what is judged here must be what the folder will hold
     figures = preferences(model, tokenizer, amount.held_out, context.seeded(7))
     measured = scale(model, tokenizer, amount.held_out, context.seeded(8))
-    figures |= {
-        f"{name}.{language}": value for language, own in measured.items() for name, value in own.items()
-    }
+    figures |= {f"{name}.{language}": value for language, own in measured.items() for name, value in own.items()}
     weights = clip.save(model, tokenizer, context.out, measured)
     return {
         **figures,
@@ -130,10 +128,7 @@ def _fit(context: StageContext, model: Any, state: TrainState, bank: Bank, amoun
 
 def draw(rows: int, batch: int, generator: torch.Generator) -> Tensor:
     """Row numbers [batch] of whole groups, chosen with replacement."""
-    first = (
-        torch.randint(rows // GROUP, (batch // GROUP, 1), generator=generator, device=generator.device)
-        * GROUP
-    )
+    first = torch.randint(rows // GROUP, (batch // GROUP, 1), generator=generator, device=generator.device) * GROUP
     return (first + torch.arange(GROUP, device=first.device)).flatten()
 
 
@@ -164,10 +159,10 @@ def facet_loss(seen: Tensor, said: Tensor, claims: Tensor, codes: Tensor, scale:
         codes: [n, 7], the scenes.
         scale: what cosines are multiplied with.
     """
-    logits = scale * F.normalize(seen.float(), dim=-1) @ F.normalize(said.float(), dim=-1).T
+    logits = scale * functional.normalize(seen.float(), dim=-1) @ functional.normalize(said.float(), dim=-1).T
     chosen = logits.gather(1, claims[codes[:, 0], codes[:, 5]])
     parts = torch.split(chosen, [len(scene.VALUES[a]) for a in scene.ATTRIBUTES], dim=1)
-    return torch.stack([F.cross_entropy(part, codes[:, i]) for i, part in enumerate(parts)]).mean()
+    return torch.stack([functional.cross_entropy(part, codes[:, i]) for i, part in enumerate(parts)]).mean()
 
 
 def contrastive_loss(seen: Tensor, read: Tensor, same: Tensor, scale: Tensor) -> Tensor:
@@ -179,11 +174,11 @@ def contrastive_loss(seen: Tensor, read: Tensor, same: Tensor, scale: Tensor) ->
         same: BoolTensor[n, n], where two rows show equal scenes; off the diagonal they are left out.
         scale: what cosines are multiplied with.
     """
-    logits = scale * F.normalize(seen.float(), dim=-1) @ F.normalize(read.float(), dim=-1).T
+    logits = scale * functional.normalize(seen.float(), dim=-1) @ functional.normalize(read.float(), dim=-1).T
     twins = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
     logits = logits.masked_fill(twins, float("-inf"))
     right = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
+    return (functional.cross_entropy(logits, right) + functional.cross_entropy(logits.T, right)) / 2
 
 
 def _round_to_half(model: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from swapgate.standins import captions, clip, render, scene
 
@@ -54,13 +54,11 @@ def grouped_codes(n: int, generator: torch.Generator, rng: random.Random) -> Ten
 def held_out_triples() -> frozenset[tuple[str, str, str]]:
     """Every (object, colour, background) that training must not see, in names."""
     grid = torch.cartesian_prod(*(torch.arange(len(scene.VALUES[a])) for a in scene.ATTRIBUTES[:3]))
-    codes = F.pad(grid[scene.is_held_out(grid)], (0, len(scene.ATTRIBUTES) - 3))
+    codes = functional.pad(grid[scene.is_held_out(grid)], (0, len(scene.ATTRIBUTES) - 3))
     return frozenset((one.object, one.colour, one.background) for one in scene.decode(codes))
 
 
-def _neighbours(
-    base: scene.Scene, unseen: frozenset[tuple[str, str, str]], rng: random.Random
-) -> list[scene.Scene]:
+def _neighbours(base: scene.Scene, unseen: frozenset[tuple[str, str, str]], rng: random.Random) -> list[scene.Scene]:
     """`GROUP` - 1 training scenes that each differ in another attribute.
 
     Only size and count may have no other value that fits, so enough attributes always remain.
@@ -73,31 +71,20 @@ def _neighbours(
     return found[: GROUP - 1]
 
 
-def make_bank(
-    codes: Tensor, tokenizer: Any, device: torch.device, rng: random.Random, generator: torch.Generator
-) -> Bank:
+def make_bank(codes: Tensor, tokenizer: Any, device: torch.device, rng: random.Random, generator: torch.Generator) -> Bank:
     """Render and caption the codes [n, 7]; everything lies on `device`."""
     scenes = scene.decode(codes)
     tokens: dict[str, Tensor] = {}
     statements: dict[str, Tensor] = {}
     claims: dict[str, Tensor] = {}
     for language in captions.LANGUAGES:
-        wordings = [
-            [captions.caption(one, language, None if w == 0 else rng) for one in scenes]
-            for w in range(WORDINGS)
-        ]
-        tokens[language] = clip.trim(torch.stack([clip.encode(tokenizer, some) for some in wordings])).to(
-            device
-        )
+        wordings = [[captions.caption(one, language, None if w == 0 else rng) for one in scenes] for w in range(WORDINGS)]
+        tokens[language] = clip.trim(torch.stack([clip.encode(tokenizer, some) for some in wordings])).to(device)
         texts, claims[language] = claim_table(language)
         statements[language] = clip.trim(clip.encode(tokenizer, texts)).to(device)
-    pictures = torch.cat(
-        [as_bytes(render.render(part, generator=generator)) for part in torch.split(codes.to(device), 1024)]
-    )
+    pictures = torch.cat([as_bytes(render.render(part, generator=generator)) for part in torch.split(codes.to(device), 1024)])
     claims = {language: table.to(device) for language, table in claims.items()}
-    return Bank(
-        codes=codes.to(device), pictures=pictures, tokens=tokens, statements=statements, claims=claims
-    )
+    return Bank(codes=codes.to(device), pictures=pictures, tokens=tokens, statements=statements, claims=claims)
 
 
 def claim_table(language: captions.Language) -> tuple[list[str], Tensor]:
@@ -138,12 +125,10 @@ def roughen(pictures: Tensor, generator: torch.Generator) -> Tensor:
         return torch.rand(*shape, generator=generator, device=device)
 
     shift = torch.randint(-3, 4, (2,), generator=generator, device=device).tolist()
-    padded = F.pad(pictures, (3, 3, 3, 3), mode="replicate")
-    moved = padded[
-        :, :, 3 + shift[0] : 3 + shift[0] + pictures.shape[2], 3 + shift[1] : 3 + shift[1] + pictures.shape[3]
-    ]
-    soft = F.avg_pool2d(F.pad(moved, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    coarse = F.interpolate(F.avg_pool2d(moved, 2), scale_factor=2, mode="bilinear", align_corners=False)
+    padded = functional.pad(pictures, (3, 3, 3, 3), mode="replicate")
+    moved = padded[:, :, 3 + shift[0] : 3 + shift[0] + pictures.shape[2], 3 + shift[1] : 3 + shift[1] + pictures.shape[3]]
+    soft = functional.avg_pool2d(functional.pad(moved, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    coarse = functional.interpolate(functional.avg_pool2d(moved, 2), scale_factor=2, mode="bilinear", align_corners=False)
     which, amount = uniform(n, 1, 1, 1), uniform(n, 1, 1, 1)
     worn = torch.where(which < 0.5, soft, coarse)
     moved = torch.where(which < 0.33, moved, moved.lerp(worn, amount))

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from swapgate.standins import captions, clip, render, scene
 from swapgate.standins.training.contrastive_bank import as_bytes, roughen
@@ -79,17 +79,13 @@ def _texts(cases: Sequence[Case], language: captions.Language, rng: random.Rando
 
 
 def _seen(model: Any, pictures: Tensor) -> Tensor:
-    return torch.cat(
-        [model.encode_image(part * 2 - 1, normalize=True) for part in torch.split(pictures, 256)]
-    )
+    return torch.cat([model.encode_image(part * 2 - 1, normalize=True) for part in torch.split(pictures, 256)])
 
 
 def _read(model: Any, tokenizer: Any, texts: list[str]) -> Tensor:
     device = next(model.parameters()).device
     tokens = clip.trim(clip.encode(tokenizer, texts)).to(device)
-    return F.normalize(
-        torch.cat([clip.read(model, part.long()) for part in torch.split(tokens, 1024)]), dim=-1
-    )
+    return functional.normalize(torch.cat([clip.read(model, part.long()) for part in torch.split(tokens, 1024)]), dim=-1)
 
 
 @torch.inference_mode()
