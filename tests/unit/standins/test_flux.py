@@ -104,7 +104,12 @@ def test_velocity_calls_the_transformer_as_the_pipeline_does(pipeline: Any, monk
 
 def test_guidance_reaches_the_prediction(pipeline: Any) -> None:
     """Another guidance value makes another velocity: the embedding is there and is used."""
-    args = (torch.randn(1, 64, 64), torch.tensor([0.5]), torch.randn(1, 8, SHAPE.t5_width), torch.randn(1, SHAPE.clip_width))
+    args = (
+        torch.randn(1, 64, 64),
+        torch.tensor([0.5]),
+        torch.randn(1, 8, SHAPE.t5_width),
+        torch.randn(1, SHAPE.clip_width),
+    )
     with torch.no_grad():
         low, high = (flux.velocity(pipeline.transformer, *args, torch.tensor([g])) for g in (1.0, 6.0))
     assert not torch.allclose(low, high)
@@ -119,7 +124,9 @@ def test_a_perfect_velocity_makes_the_pipeline_draw_the_picture(pipeline: Any, m
         return ((hidden_states - clean) / timestep.view(-1, 1, 1),)
 
     monkeypatch.setattr(pipeline.transformer, "forward", perfect)
-    drawn = pipeline("a cup", height=128, width=128, num_inference_steps=8, max_sequence_length=16, output_type="pt").images
+    drawn = pipeline(
+        "a cup", height=128, width=128, num_inference_steps=8, max_sequence_length=16, output_type="pt"
+    ).images
     with torch.no_grad():
         expected = (flux.decode_latents(pipeline.vae, raw).clamp(-1, 1) + 1) / 2
     torch.testing.assert_close(drawn, expected, rtol=1e-3, atol=1e-3)
@@ -177,4 +184,5 @@ def test_the_shipped_shape_fits_its_budget() -> None:
         p.numel() for model in (flux.build_transformer(shape), flux.build_vae(shape)) for p in model.parameters()
     )
     assert 2 * parameters < 20e6
-    assert sum(shape.rope) == shape.head_dim and shape.head_dim % 8 == 0
+    assert sum(shape.rope) == shape.head_dim
+    assert shape.head_dim % 8 == 0

@@ -31,11 +31,13 @@ def pipeline(texts: list[str]) -> QwenImagePipeline:
     for parameter in transformer.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     vae = qwen.build_vae(SHAPE)
-    vae.register_to_config(
-        latents_mean=np.linspace(-1, 1, 16).tolist(), latents_std=np.linspace(0.5, 2, 16).tolist()
-    )
+    vae.register_to_config(latents_mean=np.linspace(-1, 1, 16).tolist(), latents_std=np.linspace(0.5, 2, 16).tolist())
     made = qwen.assemble(
-        vae=vae, transformer=transformer, text_encoder=qwen.build_text_encoder(SHAPE, tokenizer), tokenizer=tokenizer, mu=0.7
+        vae=vae,
+        transformer=transformer,
+        text_encoder=qwen.build_text_encoder(SHAPE, tokenizer),
+        tokenizer=tokenizer,
+        mu=0.7,
     )
     made.set_progress_bar_config(disable=True)
     for name in ("vae", "transformer", "text_encoder"):
@@ -115,9 +117,14 @@ def test_single_frame_gives_the_convolution_back(pipeline: Any) -> None:
     from diffusers.models.autoencoders.autoencoder_kl_qwenimage import QwenImageCausalConv3d
 
     before = QwenImageCausalConv3d.forward
-    with pytest.raises(RuntimeError, match="on purpose"), qwen.single_frame():
-        assert QwenImageCausalConv3d.forward is not before
-        raise RuntimeError("on purpose")
+
+    def broken() -> None:
+        with qwen.single_frame():
+            assert QwenImageCausalConv3d.forward is not before
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        broken()
     assert QwenImageCausalConv3d.forward is before
 
 
@@ -200,4 +207,5 @@ def test_the_shipped_shape_has_every_real_part_and_fits_its_budget() -> None:
         p.numel() for model in (qwen.build_transformer(shape), qwen.build_vae(shape)) for p in model.parameters()
     )
     assert 2 * parameters < 21.5e6
-    assert shape.text_width % shape.text_heads == 0 and sum(shape.rope) == shape.head_dim
+    assert shape.text_width % shape.text_heads == 0
+    assert sum(shape.rope) == shape.head_dim

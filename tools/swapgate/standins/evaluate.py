@@ -94,7 +94,7 @@ def followed_figures(images: Tensor, codes: Tensor, device: torch.device | str =
     size = batch_size(device)
     parts = [
         oracle.followed(some.to(device), rows.to(device)).float().cpu()
-        for some, rows in zip(images.split(size), codes.split(size), strict=True)
+        for some, rows in zip(torch.split(images, size), torch.split(codes, size), strict=True)
     ]
     right = torch.cat(parts)
     by_attribute = {name: round(float(v), 4) for name, v in zip(scene.ATTRIBUTES, right.mean(dim=0), strict=True)}

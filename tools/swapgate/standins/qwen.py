@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers import (
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
@@ -22,6 +21,7 @@ from diffusers import (
 )
 from diffusers.models.autoencoders import autoencoder_kl_qwenimage
 from torch import Tensor
+from torch.nn import functional
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 
 NAME = "standin-qwen"
@@ -54,11 +54,10 @@ class QwenShape:
 
 def build_vae(shape: QwenShape) -> AutoencoderKLQwenImage:
     """Return an untrained autoencoder whose latent statistics are 0 and 1 until they are measured."""
-    vae = AutoencoderKLQwenImage(
+    return AutoencoderKLQwenImage(
         base_dim=shape.vae_width, z_dim=16, dim_mult=list(shape.vae_multiples), num_res_blocks=shape.vae_blocks,
         latents_mean=[0.0] * 16, latents_std=[1.0] * 16,
     )  # fmt: skip
-    return vae
 
 
 def build_transformer(shape: QwenShape) -> QwenImageTransformer2DModel:
@@ -154,10 +153,7 @@ def encode_images(vae: AutoencoderKLQwenImage, images: Tensor) -> Tensor:
 
 def decode_latents(vae: AutoencoderKLQwenImage, latents: Tensor) -> Tensor:
     """Images [n, 3, h, w] of raw latents [n, 16, h/8, w/8], before the clamp to -1..1 that hides gradients."""
-    vae.clear_cache()
-    x = vae.post_quant_conv(latents.unsqueeze(2))
-    out: Tensor = vae.decoder(x, feat_cache=vae._feat_map, feat_idx=[0])
-    vae.clear_cache()
+    out: Tensor = vae.decoder(vae.post_quant_conv(latents.unsqueeze(2)))
     return out.squeeze(2)
 
 
@@ -175,8 +171,8 @@ def single_frame() -> Iterator[None]:
             result: Tensor = original(self, x, cache_x)
             return result
         left, right, top, bottom = self._padding[:4]
-        padded = F.pad(x.squeeze(2), (left, right, top, bottom))
-        return F.conv2d(padded, self.weight[:, :, -1], self.bias, self.stride[1:]).unsqueeze(2)
+        padded = functional.pad(x.squeeze(2), (left, right, top, bottom))
+        return functional.conv2d(padded, self.weight[:, :, -1], self.bias, self.stride[1:]).unsqueeze(2)
 
     convolution.forward = forward
     try:

@@ -45,7 +45,7 @@ def train_qwen(captions: Sequence[str], *, size: int = 1536) -> Qwen2Tokenizer:
     vocab, merges = _train_bpe(Qwen2Tokenizer(), [*captions, *[_template_words()] * weight], size - len(QWEN_SPECIAL))
     tokenizer = Qwen2Tokenizer(vocab=vocab, merges=merges, additional_special_tokens=list(QWEN_SPECIAL[1:]))
     tokenizer.model_max_length = 1024 + PREFIX_TOKENS
-    prefix = len(tokenizer(TEMPLATE.split("{}")[0])["input_ids"])
+    prefix = len(tokenizer(TEMPLATE.split("{}", maxsplit=1)[0])["input_ids"])
     if prefix != PREFIX_TOKENS:
         raise UserError(
             where="stand-in tokenizer", key="size", value=size,
@@ -76,7 +76,7 @@ def train_t5(captions: Sequence[str], *, size: int = 768, length: int = 512) -> 
     trained.pre_tokenizer = empty.backend_tokenizer.pre_tokenizer
     special = ["<pad>", "</s>", "<unk>"]
     trainer = trainers.UnigramTrainer(
-        vocab_size=size, special_tokens=special, unk_token="<unk>", initial_alphabet=_ascii(), show_progress=False
+        vocab_size=size, special_tokens=special, unk_token=special[2], initial_alphabet=_ascii(), show_progress=False
     )
     trained.train_from_iterator(captions, trainer)
     vocab = _unigram_pieces(trained)

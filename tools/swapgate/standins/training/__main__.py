@@ -1,7 +1,7 @@
 """`python -m swapgate.standins.training`: trains stages here, or several chains of them in processes side by side.
 
-    --which qwen flux                        one process, stages in order
-    --chain cuda:0=qwen-vae,qwen-flow --chain cuda:1=flux-vae,flux-flow --chain cpu=qwen-words,flux-words
+--which qwen flux                        one process, stages in order
+--chain cuda:0=qwen-vae,qwen-flow --chain cuda:1=flux-vae,flux-flow --chain cpu=qwen-words,flux-words
 """
 
 from __future__ import annotations

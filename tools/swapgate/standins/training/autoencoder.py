@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from swapgate.standins import render, scene
 from swapgate.standins.training.bank import picture_bank, training_codes
@@ -84,7 +84,7 @@ def _step(
         noise = torch.randn(mean.shape, generator=state.generator, device=mean.device)
         out = coder.decode(coder.model, mean + noise * torch.exp(0.5 * log_variance)).float()
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    loss = F.l1_loss(out, images) + TEXTURE_WEIGHT * texture_loss(out, images) + KL_WEIGHT * kl
+    loss = functional.l1_loss(out, images) + TEXTURE_WEIGHT * texture_loss(out, images) + KL_WEIGHT * kl
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -100,14 +100,14 @@ def texture_loss(out: Tensor, target: Tensor) -> Tensor:
     The gradient term compares neighbours' differences pixel by pixel; the other one compares only how strong the fine
     detail (picture minus its 3 x 3 mean) is in each 8 x 8 cell, which a decoder can meet with any grain.
     """
-    edges = sum(F.l1_loss(out.diff(dim=d), target.diff(dim=d)) for d in (2, 3))
-    strength = F.l1_loss(_fine_strength(out), _fine_strength(target))
+    edges = sum(functional.l1_loss(out.diff(dim=d), target.diff(dim=d)) for d in (2, 3))
+    strength = functional.l1_loss(_fine_strength(out), _fine_strength(target))
     return edges + 2 * strength
 
 
 def _fine_strength(images: Tensor) -> Tensor:
-    fine = images - F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
-    return (F.avg_pool2d(fine.square(), 8) + 1e-6).sqrt()
+    fine = images - functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    return (functional.avg_pool2d(fine.square(), 8) + 1e-6).sqrt()
 
 
 @torch.no_grad()
@@ -117,7 +117,7 @@ def measure_vae(context: StageContext, coder: Coder, n: int) -> Figures:
 
     codes = scene.sample_codes(n, context.seeded(3), held_out=True)
     errors, read = [], []
-    for part in codes.split(64):
+    for part in torch.split(codes, 64):
         images = render.render(part, generator=context.seeded(4)) * 2 - 1
         out = coder.decode(coder.model, coder.encode(coder.model, images)[:, :16]).clamp(-1, 1)
         errors.append(((out - images) / 2).square().mean(dim=(1, 2, 3)))

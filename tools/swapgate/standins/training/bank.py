@@ -81,7 +81,7 @@ def caption_texts(codes: Tensor, wordings: Sequence[Wording], seed: int, workers
         done = [_caption_chunk(*chunk) for chunk in chunks]
     else:
         # Forking after CUDA has started breaks the children; starting afresh costs seconds.
-        method = "spawn" if torch.cuda.is_initialized() else "fork"
+        method = "spawn" if torch.cuda.is_initialized() else "fork"  # type: ignore[no-untyped-call]
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(method)) as pool:
             done = list(pool.map(_caption_chunk, *zip(*chunks, strict=True)))
     return [[text for part in done for text in part[w]] for w in range(len(wordings))]
@@ -142,7 +142,7 @@ def wait_for(path: Path, seconds: float) -> Path:
 
 def picture_bank(codes: Tensor, generator: torch.Generator) -> Tensor:
     """Rendered pictures uint8 [n, 3, 128, 128] on the device of `codes`."""
-    parts = [(render.render(part, generator=generator) * 255).round().byte() for part in codes.split(render.CHUNK)]
+    parts = [(render.render(part, generator=generator) * 255).round().byte() for part in torch.split(codes, render.CHUNK)]
     return torch.cat(parts)
 
 
@@ -159,7 +159,7 @@ def latent_bank(
         until: asked after each chunk; at least one chunk is always done.
     """
     parts: list[Tensor] = []
-    for part in codes.split(render.CHUNK):
+    for part in torch.split(codes, render.CHUNK):
         images = render.render(part, generator=generator) * 2 - 1
         parts.append(encode(images)[:, :16].half())
         if until():

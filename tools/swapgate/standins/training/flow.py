@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from swapgate.standins import evaluate
 from swapgate.standins.training.stages import Average, Figures, StageContext, TrainState, set_rate
@@ -104,7 +104,7 @@ def flow_step(
     at = sigma.view(-1, 1, 1)
     with torch.autocast(device.type, dtype=torch.bfloat16):
         predicted = model.predict((1 - at) * clean + at * noise, sigma, rows, generator)
-    loss = F.mse_loss(predicted.float(), noise - clean)
+    loss = functional.mse_loss(predicted.float(), noise - clean)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -158,7 +158,7 @@ def measure_folder(context: StageContext) -> Figures:
 
 def _share(model: FlowModel, settings: FlowSettings, *, mu: float, call: dict[str, Any]) -> float:
     figures = _looked(model, settings, mu=mu, call=call)
-    return round(sum(part["followed"] for part in figures.values()) / len(figures), 4)
+    return round(float(sum(part["followed"] for part in figures.values())) / len(figures), 4)
 
 
 def _looked(model: FlowModel, settings: FlowSettings, *, mu: float, call: dict[str, Any]) -> dict[str, Any]:
