@@ -38,7 +38,7 @@ def build(run_path: Path, image_source: Callable[[str], Path | None]) -> Path:
     folder = run_path / FOLDER
     album = pictures.collect(report, image_source, folder / DATA)
     target = folder / INDEX
-    write_atomic(target, render(report, album))
+    write_atomic(target, render(report, album).encode("utf-8", "replace"))  # JSON can escape half a character
     return target
 
 

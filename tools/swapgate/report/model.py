@@ -260,7 +260,7 @@ def _rows(kind: type[T], data: Any, key: str, where: str) -> tuple[T, ...]:
 def _verdict(data: Any, key: str, where: str) -> Verdict:
     try:
         return Verdict.from_json(data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _broken(where, key, data, f"a verdict ({type(error).__name__}: {error})") from None
 
 

@@ -77,7 +77,7 @@ def headline(report: Report) -> Headline:
         return Headline(tone="changed", answer="Changed, not shown worse", why=_tally(statuses, {Status.CHANGED}, len(statuses)))
     better = statuses.count(Status.IMPROVED)
     gained = f", {better} of them better" if better else ""
-    return Headline(tone="yes", answer=f"Safe to {verb}", why=f"all {_cells(len(statuses))} held{gained}")
+    return Headline(tone="yes", answer=f"Safe to {verb}", why=f"{_all(len(statuses))} held{gained}")
 
 
 def _open_reason(report: Report, statuses: Sequence[Status], unmeasured: int) -> str:
@@ -98,9 +98,9 @@ def _tally(statuses: Sequence[Status], wanted: frozenset[Status] | set[Status], 
     """"2 of 14 cells regressed, 1 could not be measured": the first part names the whole."""
     order = (Status.REGRESSION, *WORST_FIRST)  # what got worse comes before what is not known
     found = [(n, _COUNTED[status]) for status in dict.fromkeys(order) if status in wanted and (n := statuses.count(status))]
-    first, *rest = [f"{n} {said}" for n, said in found]
-    lead = f"{found[0][0]} of {_cells(total)} {found[0][1]}" if found[0][0] < total else first.replace(str(total), f"all {_cells(total)}", 1)
-    return ", ".join([lead, *rest])
+    (first, said), *rest = found
+    lead = f"{first} of {_cells(total)} {said}" if first < total else f"{_all(total)} {said}"
+    return ", ".join([lead, *(f"{n} {word}" for n, word in rest)])
 
 
 def _worse(report: Report) -> str:
@@ -115,6 +115,10 @@ def _worse(report: Report) -> str:
 
 def _cells(n: int) -> str:
     return f"{n} cell{'' if n == 1 else 's'}"
+
+
+def _all(n: int) -> str:
+    return "the only cell" if n == 1 else f"all {_cells(n)}"
 
 
 def counts_line(report: Report) -> str:
@@ -197,8 +201,13 @@ def anchor(*parts: str) -> str:
 
 def tidy(text: str) -> str:
     """One line without control or direction-changing characters: prompts and messages are other people's text."""
-    kept = "".join(" " if char.isspace() else char for char in text if char.isspace() or unicodedata.category(char) not in ("Cc", "Cf", "Cs"))
-    return " ".join(kept.split())
+    return " ".join("".join(" " if char.isspace() else char for char in text if char.isspace() or not _steers(char)).split())
+
+
+def _steers(char: str) -> bool:
+    """Control, format and surrogate characters, and the code points that are no character in any text (XML refuses them)."""
+    code = ord(char)
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs") or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def needs_a_look(status: Status) -> bool:
