@@ -101,10 +101,11 @@ def _scene(area: Pixels, prompt: str, seed: int) -> None:
     words = sorted(meaning_words(prompt))
     random = np.random.default_rng(_hash("scene", str(seed), *words))
     height, width = area.shape[:2]
-    y, x = np.mgrid[0:height, 0:width]
-    base = PALETTE[1 + _hash("background", *words) % 15].astype(np.float64) * 0.25 + 150
-    shade = base + (y / height * 40 - 20)[:, :, None] + 12 * np.sin(x / width * 6 + random.uniform(0, 6))[:, :, None]
-    area[:] = np.clip(shade, 0, 255).astype(np.uint8)
+    y, x = np.ogrid[0:height, 0:width]
+    base = PALETTE[1 + _hash("background", *words) % 15] * 0.25 + 150
+    shade = (y / height * 40 - 20) + 12 * np.sin(x / width * 6 + random.uniform(0, 6))
+    for channel, level in enumerate(base):  # between 118 and 246: no clipping needed
+        area[:, :, channel] = shade + level
     centre_x, centre_y = random.uniform(0.3, 0.7) * width, random.uniform(0.3, 0.7) * height
     size = random.uniform(0.15, 0.28) * min(width, height)
     across, down = np.abs(x - centre_x) / size, np.abs(y - centre_y) / size
