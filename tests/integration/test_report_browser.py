@@ -26,6 +26,7 @@ CHROMIUM = next((found for name in ("/usr/bin/chromium", "chromium", "chromium-b
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND"
+SETTLED = "--virtual-time-budget=5000"  # a screenshot waits for frames and pictures, however busy the machine is
 DARK = "--blink-settings=preferredColorScheme=0"
 CELL = "cell-usability-standin-qwen-orange-cat"
 SAMPLE = Path(__file__).parents[1] / "unit" / "report" / "sample.py"
@@ -118,7 +119,7 @@ def narrow(run, tmp_path_factory) -> tuple[dict[str, Any], str]:
 def shot(run: Path, folder: Path, width: int, height: int, *options: str) -> np.ndarray:
     """A screenshot of the page itself, opened as a reader opens it; (height, width, 3) uint8."""
     target = folder / "shot.png"
-    done = chromium(folder / "profile", f"--window-size={width},{height}", f"--screenshot={target}", *options,
+    done = chromium(folder / "profile", f"--window-size={width},{height}", f"--screenshot={target}", SETTLED, *options,
                     (run / "report" / "index.html").as_uri())
     assert complaints(done.stderr) == []
     with Image.open(target) as image:
@@ -205,7 +206,7 @@ def test_a_frame_that_may_not_run_scripts_shows_the_same_page(run, tmp_path):
     (run / "sandbox.html").write_text('<body style="margin:0"><iframe sandbox src="report/index.html" style="border:0;width:900px;height:700px"></iframe>',
                                       encoding="utf-8")
     target = tmp_path / "sandbox.png"
-    chromium(tmp_path / "profile", "--window-size=900,700", f"--screenshot={target}", (run / "sandbox.html").as_uri())
+    chromium(tmp_path / "profile", "--window-size=900,700", f"--screenshot={target}", SETTLED, (run / "sandbox.html").as_uri())
     direct = shot(run, tmp_path, 900, 700)
     with Image.open(target) as image:
         framed = np.asarray(image.convert("RGB"))
