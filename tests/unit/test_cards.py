@@ -64,7 +64,7 @@ def test_the_accelerators_own_ceiling_comes_before_that_of_its_kind(tmp_path: Pa
         (("expected_forwards = 16", "expected_forwards = 0"), "between 1 and"),
         (("seconds_per_image = 2", "seconds_an_image = 2"), "did you mean `seconds_per_image`"),
         (("num_inference_steps = 8", "num_inference_steps = [8]"), "a string, number or true/false"),
-        (("en = \" \"", "fr = \" \""), "unknown key"),
+        (('en = " "', 'fr = " "'), "unknown key"),
         (('judge = { source = "scripted" }', 'judge = { source = "nowhere" }'), "open_clip_config.json"),
         (('judge = { source = "scripted" }', 'judge = { source = "../judge" }'), "inside the project"),
         (('source = "scripted"\n', 'source = "scripted"\ndtype = { cuda = "fp16" }\n'), "dtype.cuda"),

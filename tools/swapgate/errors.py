@@ -30,7 +30,7 @@ class UserError(Exception):
         return f"{at}\n  rule: {self.rule}\n  remedy: {self.remedy}"
 
 
-class RunBroken(UserError):
+class RunBroken(UserError):  # noqa: N818 - reads as what happened, as UserError and HostFailed do
     """A run folder that cannot be read as it stands; nothing in it is changed."""
 
 

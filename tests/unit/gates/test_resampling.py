@@ -64,13 +64,14 @@ def test_the_ratios_p_is_small_only_when_slower() -> None:
     """The share of draws without a rise: near zero for +20 %, near one for -20 %."""
     generator = np.random.default_rng(6)
     fast, slow = generator.lognormal(0, 0.02, 20), generator.lognormal(0.18, 0.02, 20)
-    assert ratio(slow, fast).p < 0.01 < 0.99 < ratio(fast, slow).p
+    assert ratio(slow, fast).p < 0.01
+    assert ratio(fast, slow).p > 0.99
 
 
 def test_a_ratio_of_times_refuses_what_no_clock_shows() -> None:
     """Zero, negative and missing times are a broken meter."""
     for bad in ([0.0, 1.0], [-1.0, 1.0], [], [float("nan"), 1.0]):
-        with pytest.raises(ValueError, match="positive|at least one"):
+        with pytest.raises(ValueError, match=r"positive|at least one"):
             resampling.ratio_of_medians(bad, [1.0, 1.0], alpha=0.05, draws=500, seed=0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from swapgate.errors import UserError
 from swapgate.wording import INNOCENCE, AppliedEdit, Kind, load
 

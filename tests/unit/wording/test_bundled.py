@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from swapgate.wording import Kind, WordingBook, draw, load, reworded
 from swapgate.wording.edits import AppliedEdit
 
@@ -15,11 +16,11 @@ ARTICLE = (
     "创意场景（机械蝴蝶停在古籍书页上）",
     "一只橘猫坐在窗台，窗外有梧桐树和阳光，风格：水彩",
     "海报上写‘夏日限定’四个字",
-    "一位穿靛蓝扎染衬衫的年轻设计师，坐在开放式咖啡馆靠窗位，手边摊开速写本，窗外是春日梧桐街景，柔焦，胶片质感，富士胶片 Pro 400H 扫描效果",  # noqa: E501
+    "一位穿靛蓝扎染衬衫的年轻设计师，坐在开放式咖啡馆靠窗位，手边摊开速写本，窗外是春日梧桐街景，柔焦，胶片质感，富士胶片 Pro 400H 扫描效果",
 )
 WORLD = {
-    "en": ("Two small red cups on a wooden table, on the left, film grain.", "A large white umbrella under a starry night sky.",  # noqa: E501
-           "A woman in orange by a sunlit window.", "Three yellow flowers in a green meadow, at the top, watercolour painting."),  # noqa: E501
+    "en": ("Two small red cups on a wooden table, on the left, film grain.", "A large white umbrella under a starry night sky.",
+           "A woman in orange by a sunlit window.", "Three yellow flowers in a green meadow, at the top, watercolour painting."),
     "zh": ("两只小小的红色的杯子在木桌上，在画面左侧，胶片颗粒。", "一把大大的白色的雨伞在星空下。",
            "一个穿橙色衣服的女子在阳光窗边。", "三朵黄色的花在草地上，在画面上方，水彩画。"),
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+
 from swapgate.wording import INNOCENCE, AppliedEdit, Change, Edit, Kind, reworded
 from swapgate.wording.edits import substitute
 from swapgate.wording.synonyms import synonym_edits
@@ -74,7 +75,7 @@ def test_the_order_of_listing_does_not_matter() -> None:
 
 
 def test_synonyms_do_not_chain() -> None:
-    """cup→mug and mug→cup act on the same text, so together they swap the words instead of undoing each other."""  # noqa: E501
+    """cup→mug and mug→cup act on the same text, so together they swap the words instead of undoing each other."""
     assert reworded("a cup, a mug", "en", [at(CUP_MUG), at(MUG_CUP)]).text == "a mug, a cup"
     assert reworded("a cup", "en", [at(CUP_MUG), at(MUG_CUP)]).text == "a mug"
 

@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from swapgate.wording import Edit, Kind, quoted
 from swapgate.wording.layout import layout_edits
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
+
 from swapgate.errors import UserError
 from swapgate.wording import Kind, Rewording, WordingBook, draw, load, quoted, reworded, rewordings, smallest
 
 ROOT = Path(__file__).parents[3]
 EN = "Two small red cups on a wooden table, on the left, film grain."
-ZH = "一位穿靛蓝扎染衬衫的年轻设计师，坐在开放式咖啡馆靠窗位，窗外是春日梧桐街景，柔焦，胶片质感，富士胶片 Pro 400H 扫描效果"  # noqa: E501
+ZH = "一位穿靛蓝扎染衬衫的年轻设计师，坐在开放式咖啡馆靠窗位，窗外是春日梧桐街景，柔焦，胶片质感，富士胶片 Pro 400H 扫描效果"
 POSTER = "海报上写‘夏日限定’四个字"
 PROMPTS = [
     ("en", EN),
@@ -145,7 +146,7 @@ def test_draw_is_the_same_in_other_processes(book: WordingBook, tmp_path: Path) 
     code = (
         "import sys, json, decimal; from pathlib import Path; from swapgate.wording import draw, load\n"
         "book = load(Path(sys.argv[1]) / 'fixtures' / 'wording')\n"
-        "print(ascii([r.text for l, t in json.loads(sys.argv[2]) for r in draw(t, l, book, n=6, seed_text='task')]))"  # noqa: E501
+        "print(ascii([r.text for l, t in json.loads(sys.argv[2]) for r in draw(t, l, book, n=6, seed_text='task')]))"
     )
     import json
 

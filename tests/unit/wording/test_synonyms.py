@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from swapgate.wording.synonyms import synonym_edits, takes_an
 
 EN = {
-    "cup": ("mug",), "orange": ("tangerine",), "red": ("scarlet",), "umbrella": ("brolly",), "wooden table": ("oak table",),  # noqa: E501
+    "cup": ("mug",), "orange": ("tangerine",), "red": ("scarlet",), "umbrella": ("brolly",), "wooden table": ("oak table",),
     "table": ("desk",), "blue": ("royal blue",), "photo": ("image",), "close-up": ("detail",),
 }  # fmt: skip
 ZH = {"猫": ("猫咪",), "橘猫": ("橘色的猫",), "红色": ("正红色",), "红色的": ("红色",), "的猫": ("的猫咪",)}

@@ -142,7 +142,7 @@ def _both(ours: int, theirs: int, draws: int, seed: int, interleaved: bool) -> t
 
 
 def _indices(n: int, draws: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """draws x n positions: blocks of round(n^(1/3)) neighbours from random starts, wrapped round at the end."""
+    """Positions, draws x n: blocks of round(n^(1/3)) neighbours from random starts, wrapped round at the end."""
     block = max(1, round(n ** (1 / 3)))
     starts = generator.integers(0, n, size=(draws, -(-n // block)))
     return ((starts[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]

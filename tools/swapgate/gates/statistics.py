@@ -58,7 +58,7 @@ def mcnemar(worse: int, better: int) -> float:
 
 
 def paired_p(worse: int, better: int, n: int, margin: float) -> float:
-    """p of the claim "the rate fell by `margin` or more", from n pairs; small means that the fall is shown to be smaller.
+    """The p of the claim "the rate fell by `margin` or more", from n pairs; small means that the fall is shown to be smaller.
 
     Exact and unconditional: outcomes are ordered by the score statistic of Tango (Statistics in Medicine 17, 1998),
     and the probability is the largest over all rates of improvement that the margin allows (Chan, 1998).
@@ -104,7 +104,7 @@ def conformal_rank(n: int, alpha: float) -> int:
 
 
 def exceedance_p(beyond: int, m: int, n: int, rank: int) -> float:
-    """p that at least `beyond` of m new values exceed the `rank`-th smallest of n null values, if all are exchangeable.
+    """The p that at least `beyond` of m new values exceed the `rank`-th smallest of n null values, if all are exchangeable.
 
     It counts that the m values are held against one and the same measured limit, which a binomial test would not.
     Source: the exceedance tests of Rosenbaum, Annals of Mathematical Statistics 25 (1954).

@@ -80,8 +80,13 @@ def draw(
     UserError when the approved edits do not yield `n` different texts.
 
     Args:
+        text: the prompt as written.
+        language: "en" or "zh".
+        book: the approved edits.
         n: how many, 0 or more.
         seed_text: what the choice hangs on, such as the task's id; other text, other rewordings.
+        max_edits: how many edits one rewording has at most.
+        approved: names of the edits that may be used; None allows every edit of the book.
     """
     if n < 1:
         return ()
