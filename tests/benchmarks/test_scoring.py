@@ -1,0 +1,57 @@
+"""Seconds to score one picture: health, SSIM, PSNR and the judge, at the stand-ins' size and at a million pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from swapgate.metrics.kinds import Cost, Inputs
+from swapgate.metrics.open_clip_judge import LOCAL, OpenClipJudge
+from swapgate.metrics.pixels import Image
+from swapgate.metrics.registry import metric
+
+JUDGE = Path(__file__).parents[2] / "fixtures" / "weights" / "standin-clip"
+MEGAPIXEL = 1024
+SIZES = (128, MEGAPIXEL)
+PROMPT = "A large woman in blue by a sunlit window, film grain."
+CEILING = {Cost.CHEAP: 0.1, Cost.MODERATE: 2.0}  # seconds for a million pixels, as `Cost` promises
+
+
+@lru_cache(maxsize=1)
+def judge() -> OpenClipJudge:
+    """The bundled judge; its loading is not a part of a score."""
+    return OpenClipJudge(f"{LOCAL}{JUDGE}")
+
+
+def pictures(side: int) -> tuple[Image, Image]:
+    """Two pictures of the picture world, drawn at that size."""
+    import torch
+
+    from swapgate.standins.render import render
+    from swapgate.standins.scene import sample_codes
+
+    drawn = render(sample_codes(2, torch.Generator().manual_seed(1)), generator=torch.Generator().manual_seed(2), size=side)
+    first, second = (drawn.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+    return first, second
+
+
+@pytest.mark.parametrize("side", SIZES)
+@pytest.mark.parametrize("name", ["health", "ssim", "psnr", "alignment", "image_similarity"])
+def test_seconds_for_one_picture(benchmark: Any, name: str, side: int, say: Callable[[str], None]) -> None:
+    """One picture at a time, the texts known; where a metric promises an order of cost, it keeps it."""
+    ours, reference = pictures(side)
+    asked = metric(name)
+    of_judge = {"prompt": PROMPT, "judge": judge()} if asked.cost is Cost.MODEL else {}
+    inputs = [Inputs(image=ours, width=side, height=side, reference=reference, **of_judge)]
+    numbers = benchmark.pedantic(lambda: asked.measure(inputs), rounds=15 if side < MEGAPIXEL else 7, warmup_rounds=2)
+    assert asked.low <= numbers[0] <= asked.high
+    median = benchmark.stats.stats.median
+    benchmark.extra_info.update(metric=name, side=side, cost=asked.cost.value)
+    say(f"scoring {name} at {side} px: {median * 1000:.1f} ms, {benchmark.stats.stats.min * 1000:.1f} to {benchmark.stats.stats.max * 1000:.1f} n={benchmark.stats.stats.rounds}")
+    if side == MEGAPIXEL and asked.cost in CEILING:
+        assert benchmark.stats.stats.min < CEILING[asked.cost]  # the fastest: other work on the machine only adds
