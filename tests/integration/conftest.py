@@ -22,7 +22,8 @@ tasks = ["toys"]
 judge = {{ source = "scripted" }}
 usability_floor = 0.3
 timeout_seconds = {timeout}
-expected_forwards = 4
+expected_forwards = 8
+negative_prompt = {{ en = " ", zh = " " }}
 {faults}
 [options]
 {options}
@@ -49,28 +50,37 @@ prompts = { en = "an orange cat by a sunlit window, film grain", zh = "阳光窗
 """
 
 
+PYPROJECT = '[tool.swapgate]\n[tool.pytest]\ntestpaths = ["tests/gates"]\naddopts = ["--import-mode=importlib"]\n'
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A user's repository in a temporary folder; `run` calls pytest in it as a user would."""
+    """A user's repository in a temporary folder; `run` calls pytest in it as a user would.
+
+    template: a project of the same card and tasks whose first run was accepted and repeated once, made once a session.
+    """
 
     pytester: pytest.Pytester
+    template: Path
 
     @property
     def path(self) -> Path:
         return self.pytester.path
 
     def card(self, name: str, *, timeout: float = 30.0, faults: str = "", **options: Any) -> None:
-        lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in {"latency_noise": 0.01, **options}.items())
-        planted = f"faults = {json.dumps([faults])}" if faults else ""
-        text = CARD.format(options=lines, timeout=timeout, faults=planted)
-        (self.path / "fixtures" / "models" / f"{name}.toml").write_text(text, encoding="utf-8")
+        write_card(self.path, name, timeout=timeout, faults=faults, **options)
 
     def run(self, *arguments: str) -> pytest.RunResult:
         return self.pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
-    def accept(self, *arguments: str) -> None:
-        result = self.run("--update-baselines", "--allow-ci-update", "--baseline-reason=first", "--run-dir=accepted", *arguments)
-        assert result.ret == 0, result.stdout.str()
+    def accept(self, *, cost: bool = False) -> None:
+        """The baseline of the card as it stands: a copy, because making it again is no part of what is tested."""
+        shutil.copytree(self.template / ("baselines-with-cost" if cost else "baselines"), self.path / "baselines")
+
+    def recorded(self, name: str) -> Path:
+        """A copy of a finished and judged run of the card as it stands against that baseline."""
+        shutil.copytree(self.template / "whole", self.path / name)
+        return self.path / name
 
     def runs(self) -> list[Path]:
         return sorted((self.path / ".swapgate" / "runs").iterdir())
@@ -80,17 +90,59 @@ class Project:
         return {verdict["id"]: verdict["status"] for verdict in data["verdicts"]}
 
 
-@pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The toy project: one model, two tasks, both languages."""
-    for variable in ("GITHUB_STEP_SUMMARY", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(variable, raising=False)
-    made = Project(pytester)
+def write_card(root: Path, name: str, *, timeout: float = 30.0, faults: str = "", **options: Any) -> None:
+    lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in {"latency_noise": 0.01, **options}.items())
+    planted = f"faults = {json.dumps([faults])}" if faults else ""
+    text = CARD.format(options=lines, timeout=timeout, faults=planted)
+    (root / "fixtures" / "models" / f"{name}.toml").write_text(text, encoding="utf-8")
+
+
+def write_project(root: Path) -> None:
+    """One model, two tasks, both languages."""
     for folder in ("fixtures/models", "fixtures/tasks"):
-        (pytester.path / folder).mkdir(parents=True)
-    shutil.copytree(ROOT / "tests" / "gates", pytester.path / "tests" / "gates", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "fixtures" / "wording", pytester.path / "fixtures" / "wording")
-    (pytester.path / "fixtures" / "tasks" / "toys.toml").write_text(TASKS, encoding="utf-8")
-    pytester.makepyprojecttoml('[tool.swapgate]\n[tool.pytest]\ntestpaths = ["tests/gates"]\naddopts = ["--import-mode=importlib"]\n')
-    made.card("toy")
-    return made
+        (root / folder).mkdir(parents=True)
+    shutil.copytree(ROOT / "tests" / "gates", root / "tests" / "gates", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "fixtures" / "wording", root / "fixtures" / "wording")
+    (root / "fixtures" / "tasks" / "toys.toml").write_text(TASKS, encoding="utf-8")
+    (root / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+    write_card(root, "toy")
+
+
+def judged(root: Path, name: str, **options: Any) -> Path:
+    """A run of every cell of the project, without pytest."""
+    from swapgate.config import find_config
+    from swapgate.gates.policy import Policy
+    from swapgate.suite.options import Options
+    from swapgate.suite.session import Suite
+
+    suite = Suite.open(find_config(root), Options(root=root, run_dir=root / name, **options), Policy())
+    cells = suite.setup.cells()
+    for cell in cells:
+        suite.verdict(cell)
+    suite.finish(cells)
+    suite.run.close()
+    return suite.run.path
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `Project.template`. Three processes measure the null: 12 repeats, the fewest that can show half of the pictures wrong."""
+    from swapgate.baselines.review import accept
+    from swapgate.baselines.store import Store
+
+    root = tmp_path_factory.mktemp("template")
+    write_project(root)
+    first = judged(root, "first", null=3)
+    for folder, with_cost in (("baselines", False), ("baselines-with-cost", True)):
+        assert accept(first, store=Store(root / folder), reason="first", with_cost=with_cost, allow_ci=True, environ={}).complete
+    judged(root, "whole")
+    return root
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, template: Path) -> Project:
+    """The toy project, without a baseline."""
+    for variable in ("CI", "GITHUB_STEP_SUMMARY", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(variable, raising=False)
+    write_project(pytester.path)
+    return Project(pytester, template)

@@ -58,7 +58,7 @@ def test_the_run_folder_holds_manifest_journal_images_and_report(project: Projec
 
 def test_a_used_run_folder_is_refused(project: Project) -> None:
     """Nothing that was recorded is ever written over."""
-    project.run("--run-dir=here")
+    project.recorded("here")
     before = (project.path / "here" / "journal.jsonl").read_bytes()
     result = project.run("--run-dir=here")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -6,6 +6,7 @@ All figures in MiB: allocated bytes on a device, the engine process's resident m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from swapgate.gates.compose import by_ceilings, claim, gap, mib, missing, percent, plural, verdict
 from swapgate.gates.evidence import Cost, Evidence
@@ -52,7 +53,7 @@ def _peak(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
 
 def _jitter(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
     """The range of the peaks once warm. Pooled tasks differ in what they need, so there it is only reported."""
-    warm = cost.peak_mib[_warm(cost, policy):]
+    warm = cost.peak_mib[_steady(cost, policy)]
     if len(warm) < policy.minimum_calls:
         reason = f"jitter not judged: {plural(len(warm), 'warm call')}, {policy.minimum_calls} are needed"
         return claim("jitter", Status.INCONCLUSIVE, reason, unit="MiB", n=len(warm), decides=False)
@@ -69,8 +70,8 @@ def _growth(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
     """MiB that stay held with every image: Theil-Sen slope over images made, with Sen's bounds and a permutation p."""
     given = evidence.limits.growth_mib
     limit = policy.growth_limit(evidence.candidate.accelerator) if given is None else given
-    start = _warm(cost, policy)
-    made, held = cost.numbers[start:], cost.held_mib[start:]
+    steady = _steady(cost, policy)
+    made, held = cost.numbers[steady], cost.held_mib[steady]
     if len(held) < policy.growth_calls or len(set(made)) < 2:
         # A single task with few rounds is no place to look for a leak; the model's pooled cell is, and stays undecided.
         reason = f"growth not judged: {plural(len(held), 'warm call')}, {policy.growth_calls} are needed"
@@ -86,10 +87,20 @@ def _growth(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
                  n=len(held), confidence=1 - policy.alpha, candidate=found.slope, p=found.p)
 
 
-def _warm(cost: Cost, policy: Policy) -> int:
-    """The first call that counts: caches fill before it, in the process's first images and in a cell's first calls."""
-    young = sum(1 for made in cost.numbers if made < policy.warmup_images)
-    return max(int(policy.warmup_share * cost.calls), young)
+def _steady(cost: Cost, policy: Policy) -> slice:
+    """The calls that count: caches fill before them, in the process's first images and in a cell's first calls.
+
+    A run that was resumed has calls of several processes, whose memory starts anew: those of the longest are taken.
+    """
+    own = max(_processes(cost.numbers), key=lambda calls: calls.stop - calls.start)
+    young = sum(1 for made in cost.numbers[own] if made < policy.warmup_images)
+    return slice(own.start + max(int(policy.warmup_share * (own.stop - own.start)), young), own.stop)
+
+
+def _processes(numbers: Sequence[int]) -> list[slice]:
+    """The calls of each process: the count of images made rises with every call, and starts anew with a process."""
+    anew = [place for place in range(1, len(numbers)) if numbers[place] <= numbers[place - 1]]
+    return [slice(start, stop) for start, stop in pairwise([0, *anew, len(numbers)])]
 
 
 def _further(made: Sequence[int]) -> int:

@@ -38,12 +38,12 @@ def _write(session: pytest.Session, wired: Wired) -> None:
     wired.data = suite.finish(wired.cells)
     page = report.build(suite.run.path, suite.image_path)
     markdown.publish(wired.data)
-    if suite.setup.options.update_baselines:
+    if session.exitstatus == pytest.ExitCode.INTERRUPTED:
+        wired.lines.append(f"interrupted; go on with: pytest --resume={suite.run_name}")
+    elif suite.setup.options.update_baselines:
         wired.lines.extend(_accept(session, wired))
     elif wired.data["outcome"]["red"] and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    if session.exitstatus == pytest.ExitCode.INTERRUPTED:
-        wired.lines.append(f"interrupted; go on with: pytest --resume={suite.run.path}")
     wired.lines.extend(terminal.summary_lines(wired.data, page))
 
 

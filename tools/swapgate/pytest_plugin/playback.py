@@ -37,7 +37,7 @@ def play_back(benchmark: Any, suite: Suite, cell: Cell) -> None:
         benchmark.pedantic(lambda: None, rounds=1)  # the fixture must be used; the verdict says that nothing was measured
         return
     clock = PlaybackClock()
-    benchmark._timer = clock  # pytest-benchmark takes a timer per test only from a marker, which cannot know the cell
+    benchmark._timer = clock  # noqa: SLF001 - pytest-benchmark takes a timer per test only from a marker, which cannot know the cell
     samples: Iterator[float] = iter(cost.seconds)
     benchmark.group = f"{cell.task}: seconds per image"
     benchmark.extra_info.update(

@@ -15,12 +15,16 @@ from swapgate.tasks import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What a run holds of one model: its card, how it was loaded, requests with what came back, scores of as many."""
+    """What a run holds of one model: its card, how it was loaded, requests with what came back, scores of as many.
+
+    places: request key to the place of its last generation in the journal, the order in which calls were made.
+    """
 
     card: Card
     loaded: Loaded | None
     generations: tuple[tuple[Request, Generation], ...]
     scores: tuple[ImageScore, ...]
+    places: Mapping[str, int]
 
 
 def cohort_of(card: Card, loaded: Loaded) -> str:
@@ -33,6 +37,7 @@ def arm(recorded: Recorded, tasks: Sequence[Task], source: str) -> Arm:
     names = {task.id for task in tasks}
     own = [(request, generation) for request, generation in recorded.generations if request.task in names]
     loaded, card = recorded.loaded, recorded.card
+    made = sorted((generation for _, generation in own), key=lambda generation: recorded.places.get(generation.request, -1))
     return Arm(
         model=card.id,
         weights=loaded.weights if loaded else "",
@@ -40,17 +45,21 @@ def arm(recorded: Recorded, tasks: Sequence[Task], source: str) -> Arm:
         cohort=cohort_of(card, loaded) if loaded else "",
         pipeline=card.pipeline or card.engine,
         scores=tuple(score for score in recorded.scores if score.task in names),
-        cost=cost([generation for _, generation in own], loaded),
+        cost=cost(made, loaded),
         missing=tuple(_missing(request, generation) for request, generation in own if not generation.image),
-        forwards=_forwards(card, [generation for _, generation in own]),
+        forwards=_forwards(card, made),
         source=source,
     )
 
 
 def cost(generations: Iterable[Generation], loaded: Loaded | None) -> Cost | None:
-    """The cost samples of the calls behind `generations`, in the order made; None when nothing was measured."""
+    """The cost samples of the calls behind `generations`, in their order; None when nothing was measured.
+
+    `generations` come in the order in which they were made. After a resumption or a restart there are several processes:
+    each counts its images from 0, and the first call of each is left out.
+    """
     calls = {generation.call: generation for generation in generations if generation.times and generation.memory}
-    ordered = sorted((g for g in calls.values() if not g.first_call), key=lambda g: g.number)
+    ordered = [g for g in calls.values() if not g.first_call]
     if not calls:
         return None
     times = [g.times for g in ordered if g.times]
@@ -116,5 +125,5 @@ def _missing(request: Request, generation: Generation) -> Missing:
 def _forwards(card: Card, generations: Sequence[Generation]) -> tuple[tuple[int, int], ...]:
     if card.expected_forwards is None:
         return ()
-    calls = {g.call: g.forwards for g in generations if g.forwards is not None}
+    calls = {g.call: g.forwards for g in generations if g.image and g.forwards is not None}
     return tuple((card.expected_forwards, seen) for seen in calls.values())

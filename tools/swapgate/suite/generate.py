@@ -13,13 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swapgate.cards import Card
+from swapgate.errors import UserError
 from swapgate.hosts.process import Host, HostFailed
 from swapgate.plan import Call
 from swapgate.runs.folder import RunFolder
+from swapgate.runs.pixels import Pixels
 from swapgate.runs.records import Failure, Generation
 from swapgate.suite.progress import Progress
 
 MEMORY_SHARE = 0.8  # two models are kept loaded side by side only when both fit into this share of what is free
+TOGETHER, APART = "interleaved", "one-after-other"  # events: how the arms of an A/B run were made
 LOADED_PER_FILE = 1.6  # a loaded model with its activations takes about this many times its weight files (bf16 to bf16)
 
 
@@ -45,14 +48,17 @@ After = Callable[[Mapping[str, Host]], None]
 """Called with the hosts that are still loaded, by model, when their calls are done."""
 
 
-def generate(run: RunFolder, works: Sequence[Work], progress: Progress, *, after: After) -> bool:
-    """Make the calls of one model, or of two arms in turn when both fit into memory together; True when in turn."""
-    if len(works) == 2 and both_fit([work.card for work in works]):
-        _generate_together(run, works, progress, after)
-        return True
-    for work in works:
-        _generate_together(run, [work], progress, after)
-    return False
+def generate(run: RunFolder, works: Sequence[Work], progress: Progress, *, after: After) -> None:
+    """Make the calls of one model, or of two arms in turn when both fit into memory together.
+
+    How two arms are made is journalled before it begins, so that a run that is cut off still says it.
+    """
+    both = [work for work in works if work.calls]
+    together = len(both) == 2 and both_fit([work.card for work in both])
+    if len(both) == 2:
+        run.append({"event": TOGETHER if together else APART, "models": [work.card.id for work in both]})
+    for group in [both] if together else [[work] for work in both]:
+        _generate_together(run, group, progress, after)
 
 
 def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: int, progress: Progress) -> None:
@@ -64,7 +70,7 @@ def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: i
         if work.calls:
             progress.note(f"{card.id}: measuring the null, process {number} of {processes}" + (", one thread" if threads else ""))
             run.append({"event": "null", "model": card.id, "repeat": number, "threads": threads})
-            _generate_together(run, [work], progress, lambda hosts: None, threads=threads, null=True)
+            _generate_together(run, [work], progress, lambda _: None, threads=threads, null=True)
 
 
 def both_fit(cards: Sequence[Card]) -> bool:
@@ -91,7 +97,6 @@ def _repeat(call: Call, number: int) -> Call:
 def _generate_together(
     run: RunFolder, works: Sequence[Work], progress: Progress, after: After, *, threads: int | None = None, null: bool = False
 ) -> None:
-    works = [work for work in works if work.calls]
     with ExitStack() as stack:
         hosts: dict[str, Host] = {}
         for work in works:
@@ -109,10 +114,12 @@ def _started(run: RunFolder, stack: ExitStack, work: Work, threads: int | None, 
     host = stack.enter_context(Host(work.card, threads=threads))
     try:
         loaded = host.start()
-    except HostFailed as error:
-        run.append({"event": "load-failed", "model": work.card.id, "kind": error.failure.kind, "message": error.failure.message})
+    except (HostFailed, UserError) as error:
+        # Also what the user can mend is this model's alone: it is said once, in the verdicts of its cells, and other models go on.
+        failure = error.failure if isinstance(error, HostFailed) else Failure(kind="exception", message=str(error), stage="loading")
+        run.append({"event": "load-failed", "model": work.card.id, "kind": failure.kind, "message": failure.message})
         for call in work.calls:
-            record(run, [(_failed(call, index, error.failure), None) for index in range(len(call.requests))])
+            record(run, [(_failed(call, index, failure), None) for index in range(len(call.requests))])
         return None
     if not null:
         run.add_loaded(loaded)
@@ -126,7 +133,7 @@ def _make(run: RunFolder, hosts: Mapping[str, Host], calls: Iterable[tuple[str, 
         progress.made(model, len(call.requests), time.perf_counter() - begun)
 
 
-def record(run: RunFolder, results: Sequence[tuple[Generation, object]]) -> None:
+def record(run: RunFolder, results: Sequence[tuple[Generation, Pixels | None]]) -> None:
     """Write images, then their journal lines: a line in the journal means that its image is safely there."""
     for generation, pixels in results:
         sha = None if pixels is None else run.save_image(pixels)

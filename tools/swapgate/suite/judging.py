@@ -13,7 +13,7 @@ from swapgate.gates.judge import judge
 from swapgate.gates.verdict import POOLED, Verdict
 from swapgate.suite.arms import arm, changed_requests, cohort_of, limits, pooled
 from swapgate.suite.planning import Cell, Setup
-from swapgate.suite.scoring import rescaled
+from swapgate.suite.scoring import judge_name, rescaled
 from swapgate.tasks import Task
 
 if TYPE_CHECKING:
@@ -52,22 +52,21 @@ def reference(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
     """What the tasks of a model are held against in this run."""
     other = suite.setup.against
     if other is not None:
-        how = "measured in turn" if suite.interleaved else "measured one after the other: both did not fit into memory together"
+        how = "measured in turn" if suite.interleaved(card.id) else "measured one after the other: both did not fit into memory together"
         return Reference(arm=arm(suite.recorded[other.id], tasks, other.id), null=None, accepted=f"{other.id} in this run, {how}",
                          incomparable="", no_cost="")
     return _accepted(suite, card, tasks)
 
 
-def recorded_edits(store: Store, setup: Setup, task: str, language: str) -> tuple[str, ...]:
-    """The rewordings that the accepted baselines of the chosen models were measured with, in the order of the baseline."""
+def recorded_edits(store: Store, setup: Setup, card: Card, task: Task, language: str) -> tuple[str, ...]:
+    """The rewordings that an accepted baseline of this model was measured with; none in an A/B run, whose arms need the same ones."""
     if setup.against is not None:
         return ()
-    for card in setup.models:
-        for cohort in store.cohorts(card.id, task):
-            baseline = store.get(card.id, cohort, task)
-            if baseline is not None and _same_prompt(baseline, setup, task, language):
-                scores = baseline.quality.scores
-                return tuple(sorted({score.edits for score in scores if score.edits and score.language == language}))
+    for cohort in store.cohorts(card.id, task.id):
+        baseline = store.get(card.id, cohort, task.id)
+        if baseline is not None and _same_prompt(baseline, card, task, language):
+            scores = baseline.quality.scores
+            return tuple(sorted({score.edits for score in scores if score.edits and score.language == language}))
     return ()
 
 
@@ -76,21 +75,21 @@ def null_of(suite: Suite, card: Card, tasks: Sequence[Task]) -> Null | None:
     from swapgate.suite.session import null_calls
 
     made = suite.run.generations()
-    repeats = [event for event in suite.run.events() if event["event"] == "null" and event["model"] == card.id]
     names = {task.id for task in tasks}
-    pairs = []
-    for event in repeats:
-        for call in null_calls(suite.plan.calls[card.id]):
-            for request in call.requests:
-                first = made.get(request.key)
-                again = made.get(replace(request, repeat=event["repeat"]).key)
-                if request.task in names and first and again and first.image and again.image:
-                    pairs.append((f"{request.pair}#{event['repeat']}", again.image, first.image))
+    asked = [request for call in null_calls(suite.plan.calls[card.id]) for request in call.requests if request.task in names]
+    pairs, variations = [], {}
+    # A process that was cut off was started again on resumption, with the same number: its repeats count once.
+    processes = {event["repeat"]: event["threads"] for event in suite.run.events() if event["event"] == "null" and event["model"] == card.id}
+    for number, threads in processes.items():
+        for request in asked:
+            first, again = made.get(request.key), made.get(replace(request, repeat=number).key)
+            if first and again and first.image and again.image:
+                pairs.append((f"{request.pair}#{number}", again.image, first.image))
+                variations[number] = f"{threads} thread" if threads else "fresh process"
     if not pairs:
         return None
-    variations = {f"{event['threads']} thread" if event["threads"] else "fresh process" for event in repeats}
     drifts = suite.scorer(card).drifts(pairs, suite.run.load_image)
-    return Null(drifts=tuple(drifts), processes=len({event["repeat"] for event in repeats}), variations=tuple(sorted(variations)))
+    return Null(drifts=tuple(drifts), processes=len(variations), variations=tuple(sorted(set(variations.values()))))
 
 
 def _evidence(suite: Suite, card: Card, task: str) -> Evidence:
@@ -105,7 +104,7 @@ def _evidence(suite: Suite, card: Card, task: str) -> Evidence:
     return Evidence(
         model=card.id, task=task, candidate=ours, baseline=other.arm, drifts=_drifts(suite, card, ours, other), null=other.null,
         limits=limits(card, recorded.loaded, tasks[0] if task != POOLED else None), accepted=other.accepted, incomparable=incomparable,
-        no_cost=other.no_cost, interleaved=suite.interleaved, against=suite.setup.options.against or "baseline",
+        no_cost=other.no_cost, interleaved=suite.interleaved(card.id), against=suite.setup.options.against or "baseline",
     )
 
 
@@ -129,7 +128,7 @@ def _accepted(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
 def _baseline_arm(suite: Suite, card: Card, choice: Choice) -> Arm | None:
     if choice.quality is None:
         return None
-    scale = suite.scales.get(card.judge.source, {})
+    scale = suite.scales.get(judge_name(card), {})
     scores = tuple(rescaled(score, scale, suite.policy.alignment_bar) for score in choice.quality.quality.scores)
     return replace(choice.quality.arm(), scores=scores, cost=choice.cost.cost if choice.cost else None)
 
@@ -148,14 +147,9 @@ def _drifts(suite: Suite, card: Card, ours: Arm, other: Reference) -> tuple[Drif
     return tuple(suite.scorer(card).drifts(pairs, load))
 
 
-def _same_prompt(baseline: Baseline, setup: Setup, task: str, language: str) -> bool:
+def _same_prompt(baseline: Baseline, card: Card, task: Task, language: str) -> bool:
     """Whether the baseline's rewordings are of today's prompt: its requests as written have today's recipe."""
     from swapgate.plan import round_call
 
-    for card in setup.models:
-        for one in setup.tasks[card.id]:
-            if one.id == task and card.id == baseline.model and language in one.prompts:
-                today = {round_call(card, one, language, seed).first.recipe for seed in one.seeds[:1]}
-                return any(score.recipe in today for score in baseline.quality.scores if not score.edits and score.language == language)
-    return False
-
+    today = round_call(card, task, language, task.seeds[0]).first.recipe
+    return any(score.recipe == today for score in baseline.quality.scores if not score.edits and score.language == language)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from swapgate import plan as planning
+from swapgate.canonical import read_json
 from swapgate.cards import Card, read_cards
 from swapgate.config import Config
 from swapgate.engines.registry import ENGINES
@@ -62,7 +64,11 @@ class Setup:
 
 
 def prepare(config: Config, options: Options) -> Setup:
-    """Read and check everything the run needs. Raises UserError for any mistake in files or options."""
+    """Read and check everything the run needs. Raises UserError for any mistake in files or options.
+
+    A recorded run (resume, replay) is taken up with its own models, tasks and other arm where the options name none.
+    """
+    options = _as_recorded(options)
     cards = read_cards(config.root / config.models, root=config.root, engines=ENGINES)
     tasks = read_tasks(config.root / config.tasks)
     models = tuple(_card(cards, name, "--model") for name in options.models or config.default_models or tuple(cards))
@@ -78,18 +84,32 @@ def prepare(config: Config, options: Options) -> Setup:
     return Setup(config=config, options=options, models=models, against=against, tasks=chosen, prompts=_prompts(tasks, families))
 
 
-RecordedEdits = Callable[[str, str], Sequence[str]]
-"""(task, language) -> the edits that the baseline was measured with."""
+RecordedEdits = Callable[[Card, Task, str], Sequence[str]]
+"""(card, task, language) -> the edits that the baseline of this model was measured with."""
 
 
-def build_plan(setup: Setup, recorded: RecordedEdits = lambda task, language: ()) -> planning.Plan:
+def _nothing_recorded(_card: Card, _task: Task, _language: str) -> Sequence[str]:
+    return ()
+
+
+def build_plan(setup: Setup, recorded: RecordedEdits = _nothing_recorded) -> planning.Plan:
     """The requests of the run; rewordings are drawn only when a stability cell is asked for.
 
     A draw belongs to a version of hypothesis, so the rewordings of an accepted baseline come first: only the same
     rewordings can be compared one by one.
     """
-    rewordings = _rewordings(setup, recorded) if "stability" in setup.options.gates else {}
-    return planning.build(setup.cards, setup.tasks, rewordings)
+    if "stability" not in setup.options.gates:
+        return planning.build(setup.cards, setup.tasks, {})
+    book = wording_book(setup.config)
+    calls: dict[str, tuple[planning.Call, ...]] = {}
+    drawn: dict[tuple[str, str], tuple[Rewording, ...]] = {}
+    for card in setup.cards:
+        reworded = {
+            (task.id, language): _reworded(book, task, language, recorded(card, task, language), drawn)
+            for task in setup.tasks[card.id] if task.rewordings and task.reworded_seeds for language in task.prompts
+        }
+        calls.update(planning.build([card], setup.tasks, reworded).calls)
+    return planning.Plan(calls=calls)
 
 
 def _prompts(tasks: Mapping[str, Task], families: set[str]) -> dict[str, tuple[str, ...]]:
@@ -136,18 +156,38 @@ def wording_book(config: Config) -> WordingBook:
     return wording.load(config.root / config.wording)
 
 
-def _rewordings(setup: Setup, recorded: RecordedEdits) -> dict[tuple[str, str], Sequence[planning.Reworded]]:
+def _reworded(
+    book: WordingBook, task: Task, language: str, recorded: Sequence[str], drawn: dict[tuple[str, str], tuple[Rewording, ...]]
+) -> list[planning.Reworded]:
+    """As many different rewordings as the task asks for: the recorded ones first, then drawn ones. `drawn` keeps the draws."""
     from swapgate import wording
 
-    book = wording_book(setup.config)
-    found: dict[tuple[str, str], Sequence[planning.Reworded]] = {}
-    for task in {task.id: task for tasks in setup.tasks.values() for task in tasks}.values():
-        for language, prompt in task.prompts.items():
-            if not (task.rewordings and task.reworded_seeds):
-                continue
-            known = recorded(task.id, language)[: task.rewordings]
-            drawn = [restored(book, prompt, language, edits) for edits in known]
-            if len(drawn) < task.rewordings:
-                drawn = list(wording.draw(prompt, language, book, n=task.rewordings, seed_text=task.id))
-            found[task.id, language] = [(serialised(one), one.text) for one in drawn]
+    prompt, n = task.prompts[language], task.rewordings
+    known = _known(book, prompt, language, recorded)
+    if len(known) < n and (task.id, language) not in drawn:
+        drawn[task.id, language] = wording.draw(prompt, language, book, n=n, seed_text=task.id)
+    found: dict[str, Rewording] = {}
+    for one in (*known, *drawn.get((task.id, language), ())):
+        found.setdefault(one.text, one)
+    return [(serialised(one), one.text) for one in found.values()][:n]
+
+
+def _known(book: WordingBook, prompt: str, language: str, recorded: Sequence[str]) -> list[Rewording]:
+    """The recorded rewordings that the book still has; one whose edit was taken out of it is replaced by a drawn one."""
+    found = []
+    for edits in recorded:
+        with suppress(UserError):
+            found.append(restored(book, prompt, language, edits))
     return found
+
+
+def _as_recorded(options: Options) -> Options:
+    path = options.resume or options.replay
+    if path is None or not (path / "manifest.json").is_file():
+        return options
+    manifest = read_json(path / "manifest.json")
+    against = options.against or manifest.get("against")
+    # The plan is a list and keeps the order of the models, which JSON with sorted keys does not.
+    made = dict.fromkeys(request["model"] for request in manifest.get("plan", ()))
+    return replace(options, against=against, models=options.models or tuple(model for model in made if model != against),
+                   tasks=options.tasks or tuple(manifest.get("tasks", ())))

@@ -24,6 +24,7 @@ from swapgate.runs.folder import RunFolder
 from swapgate.tasks import Task
 
 VERSION = 1  # raised when the same picture would get other numbers
+BATCH = 64  # pictures the judge is given at once
 LEAST_SPAN = 0.02  # cosine; below this a judge tells matched from foreign pictures by less than its own noise
 
 
@@ -61,9 +62,10 @@ class Scorer:
 
     def scores(self, wanted: Sequence[Wanted]) -> list[dict[str, Any]]:
         """Raw scores of each picture: health bits, alignment with the original prompt, facet margins, strangers' mean."""
-        missing = [one for one in wanted if self._identity is None or self._run.score_get(self._key(one)) is None]
-        for start in range(0, len(missing), 64):
-            self._measure(missing[start : start + 64])
+        # Loading the judge may show that it changed since the run was scored: then the scores from before are missing, too.
+        while missing := [one for one in wanted if self._identity is None or self._run.score_get(self._key(one)) is None]:
+            for start in range(0, len(missing), BATCH):
+                self._measure(missing[start : start + BATCH])
         return [self._run.score_get(self._key(one)) for one in wanted]
 
     def drifts(self, pairs: Sequence[tuple[str, str, str]], load: Callable[[str], Image]) -> list[Drift]:
@@ -78,7 +80,7 @@ class Scorer:
                 self._run.append({"event": "judge-changed", "model": self._card.id, "judge": self._judge.identity})
             if self._identity != self._judge.identity:
                 self._identity = self._judge.identity
-                self._run.append({"event": "judge", "source": self._card.judge.source, "judge": self._identity})
+                self._run.append({"event": "judge", "source": judge_name(self._card), "judge": self._identity})
         return self._judge
 
     def _key(self, one: Wanted) -> str:
@@ -122,8 +124,8 @@ class Scorer:
         return Drift(pair=pair, identical=False, **found)
 
     def _measure_drift(self, image: Image, reference: Image) -> dict[str, float]:
-        from swapgate.metrics.registry import metric
         from swapgate.metrics.kinds import Inputs
+        from swapgate.metrics.registry import metric
 
         if image.shape != reference.shape:
             return {"ssim": -1.0, "psnr": 0.0, "clip": -1.0}
@@ -140,9 +142,14 @@ def psnr_cap() -> float:
     return METRIC.high
 
 
+def judge_name(card: Card) -> str:
+    """What tells the judges of cards apart: a folder, or a model's name with the tag of its weights."""
+    return f"{card.judge.source}:{card.judge.pretrained}" if card.judge.pretrained else card.judge.source
+
+
 def known_judge(run: RunFolder, card: Card) -> str | None:
     """The identity of the judge that this run was last scored with, if any."""
-    found = [event["judge"] for event in run.events() if event["event"] == "judge" and event["source"] == card.judge.source]
+    found = [event["judge"] for event in run.events() if event["event"] == "judge" and event["source"] == judge_name(card)]
     return found[-1] if found else None
 
 

@@ -30,12 +30,12 @@ from swapgate.runs.records import Generation
 from swapgate.suite import judging, results
 from swapgate.suite.arms import Recorded
 from swapgate.suite.drafts import write_drafts
-from swapgate.suite.generate import generate, measure_null, pending
+from swapgate.suite.generate import APART, TOGETHER, generate, measure_null, pending
 from swapgate.suite.judges import judge_of
 from swapgate.suite.options import Options
 from swapgate.suite.planning import Cell, Setup, build_plan, prepare
 from swapgate.suite.progress import Progress, Silent
-from swapgate.suite.scoring import Scale, Scorer, Wanted, image_score, measured_scale, stated_scale
+from swapgate.suite.scoring import Scale, Scorer, Wanted, image_score, judge_name, measured_scale, stated_scale
 from swapgate.suite.witnesses import search as search_witnesses
 from swapgate.tasks import Task
 
@@ -63,7 +63,7 @@ class Suite:
         """Check everything, then create (or open) the run folder. Raises UserError, RunBroken."""
         setup = prepare(config, options)
         store = Store(config.root / config.baselines)
-        plan = build_plan(setup, lambda task, language: judging.recorded_edits(store, setup, task, language))
+        plan = build_plan(setup, lambda card, task, language: judging.recorded_edits(store, setup, card, task, language))
         run = _run_folder(setup, plan)
         if options.resume or options.replay:
             plan = _same_plan(run, plan, setup)
@@ -95,10 +95,10 @@ class Suite:
             write_drafts(self)
         return data
 
-    @property
-    def interleaved(self) -> bool:
-        """Whether the two arms of an A/B run were measured in turn."""
-        return any(event["event"] == "interleaved" for event in self.run.events())
+    def interleaved(self, model: str) -> bool:
+        """Whether a model and the other arm of this A/B run were measured in turn, all along."""
+        how = {event["event"] for event in self.run.events() if event["event"] in (TOGETHER, APART) and model in event["models"]}
+        return how == {TOGETHER}
 
     @property
     def run_name(self) -> str:
@@ -118,9 +118,10 @@ class Suite:
 
     def scorer(self, card: Card) -> Scorer:
         """The scorer of a card's judge, shared by the cards that name the same judge."""
-        if card.judge.source not in self.scorers:
-            self.scorers[card.judge.source] = Scorer(self.run, card, judge_of, self.setup.prompts)
-        return self.scorers[card.judge.source]
+        name = judge_name(card)
+        if name not in self.scorers:
+            self.scorers[name] = Scorer(self.run, card, judge_of, self.setup.prompts)
+        return self.scorers[name]
 
     def score(self, card: Card, wanted: Sequence[Wanted]) -> list[ImageScore]:
         """Scores of pictures on the scale of the card's judge: the one it states, else the one of the first model scored.
@@ -128,7 +129,7 @@ class Suite:
         One scale for both arms of an A/B run, and for the baseline: numbers on different scales cannot be compared.
         """
         raw = self.scorer(card).scores(wanted)
-        source = card.judge.source
+        source = judge_name(card)
         if source not in self.scales:
             self.scales[source] = stated_scale(card) or measured_scale(zip(wanted, raw, strict=True))
         scale = self.scales[source]
@@ -139,9 +140,7 @@ class Suite:
 
     def _generate(self, cards: Sequence[Card]) -> None:
         works = [pending(self.run, card, self.plan.calls[card.id]) for card in cards]
-        in_turn = generate(self.run, works, self.progress, after=lambda hosts: search_witnesses(self, cards, hosts))
-        if self.setup.against and in_turn:
-            self.run.append({"event": "interleaved", "models": [card.id for card in cards]})
+        generate(self.run, works, self.progress, after=lambda hosts: search_witnesses(self, [c for c in cards if c.id in hosts], hosts))
         options = self.setup.options
         for card in cards:
             if options.null and card in self.setup.models:
@@ -158,6 +157,7 @@ class Suite:
         wanted = [Wanted(request=r, image=g.image, task=self.task(card, r.task)) for r, g in rows if g.image]
         self.recorded[card.id] = Recorded(
             card=card, loaded=self.run.loaded().get(card.id), generations=tuple(rows), scores=tuple(self.score(card, wanted)),
+            places=journal_places(self.run),
         )
 
 
@@ -168,6 +168,11 @@ def null_calls(calls: Sequence[planning.Call]) -> tuple[planning.Call, ...]:
         if not call.first.edits:
             first.setdefault((call.first.task, call.first.language), call)
     return tuple(first.values())
+
+
+def journal_places(run: RunFolder) -> dict[str, int]:
+    """Where in the journal the last generation of every request stands, by request key."""
+    return {event["generation"]["request"]: place for place, event in enumerate(run.events()) if event["event"] == "generation"}
 
 
 def _not_made(request: Request) -> Generation:
