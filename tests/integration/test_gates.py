@@ -64,8 +64,8 @@ def test_a_model_that_does_not_load_is_an_error_and_others_go_on(project: Projec
     project.card("bad", nonsense=1)
     result = project.run("--model=bad,toy", "--run-dir=here")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*options.nonsense = 1*", "*an option of the scripted engine*", "*remove it*"])
-    assert result.stdout.str().count("bad: loading") == 1
+    result.stdout.fnmatch_lines(["*options.nonsense = *", "*an option of the scripted engine*", "*did you mean*"])
+    assert result.stdout.str().count("bad: loading") == 1, "it is not tried again for every cell"
     found = project.verdicts(project.path / "here")
     assert {status for cell, status in found.items() if "/bad/" in cell} == {"ERROR"}
     assert {status for cell, status in found.items() if "/toy/" in cell} == {"NEW", "PASS"}

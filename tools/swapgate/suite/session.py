@@ -129,10 +129,10 @@ class Suite:
         One scale for both arms of an A/B run, and for the baseline: numbers on different scales cannot be compared.
         """
         raw = self.scorer(card).scores(wanted)
-        source = judge_name(card)
-        if source not in self.scales:
-            self.scales[source] = stated_scale(card) or measured_scale(zip(wanted, raw, strict=True))
-        scale = self.scales[source]
+        name = judge_name(card)
+        # Language by language: of a model that made no picture there is nothing to measure, and the next one sets the scale.
+        measured = measured_scale(zip(wanted, raw, strict=True))
+        scale = self.scales[name] = {**measured, **self.scales.get(name, {}), **stated_scale(card)}
         return [image_score(one, found, scale, self.policy.alignment_bar) for one, found in zip(wanted, raw, strict=True)]
 
     def task(self, card: Card, name: str) -> Task:
