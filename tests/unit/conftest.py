@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from swapgate.baselines import draft
@@ -17,6 +19,11 @@ from swapgate.gates.evidence import Cost, Drift, ImageScore, Null
 from swapgate.gates.verdict import GATES, Finding, Status, Verdict
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.pixels import pixel_hash
+
+# Here and not in the root's conftest.py: a user's gate run would wait for hypothesis to be imported.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 COHORT = "nvidia-h200-1a2b3c4d"
 CPU = "cpu-99aabbcc"

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from swapgate.cards import Card
-from swapgate.engines.base import Engine
 from swapgate.errors import UserError
+
+if TYPE_CHECKING:
+    from swapgate.engines.base import Engine  # not at run time: it brings numpy, and collecting tests only needs the names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class Setting:
     images_before: int = 0
 
 
-Factory = Callable[[Card, Setting], Engine]
+Factory = Callable[[Card, Setting], "Engine"]
 
 TABLE: dict[str, Entry] = {
     "diffusers": Entry(
