@@ -1,0 +1,200 @@
+"""What a cell is held against: baselines, the measured null, or another arm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from swapgate.gates.evidence import Drift
+from swapgate.gates.verdict import Status
+from swapgate.suite.judging import evidence, null_of, recorded_edits, reference
+from swapgate.suite.planning import Cell
+
+
+def test_evidence_of_a_cell_is_made_once(bench: Any) -> None:
+    """Five gates read the same object."""
+    suite, _ = bench.whole()
+    assert evidence(suite, "toy", "all") is evidence(suite, "toy", "all")
+    assert evidence(suite, "toy", "cup") is not evidence(suite, "toy", "all")
+
+
+def test_without_a_baseline_there_is_nothing_to_hold_against(bench: Any) -> None:
+    """And the reason says so."""
+    suite, _ = bench.whole()
+    found = reference(suite, suite.card("toy"), suite.setup.tasks["toy"])
+    assert (found.arm, found.null, found.incomparable) == (None, None, "")
+    assert found.accepted == "nothing was accepted for this task yet"
+    assert found.no_cost
+
+
+def test_the_pool_is_held_against_the_baselines_of_all_tasks(bench: Any) -> None:
+    """Scores and cost of every task, the null of every task."""
+    bench.whole(null=2)
+    bench.accept()
+    suite, _ = bench.whole(run_dir=bench.root / "second")
+    found = evidence(suite, "toy", "all")
+    assert found.baseline is not None
+    assert found.baseline.cost is not None
+    assert found.candidate.cost is not None
+    assert sorted(found.baseline.cost.seconds) == pytest.approx(sorted(found.candidate.cost.seconds), rel=1e-4)
+    assert {score.pair for score in found.baseline.scores} == {score.pair for score in found.candidate.scores}
+    assert found.null is not None
+    assert (len(found.null.drifts), found.null.processes) == (6, 2)
+
+
+def test_a_baseline_of_one_task_only_decides_no_cost_of_the_pool(bench: Any) -> None:
+    """The cost of a part would be held against the cost of all."""
+    bench.whole()
+    bench.accept()
+    for path in (bench.root / "baselines").rglob("cat.json"):
+        path.unlink()
+    suite, _ = bench.whole(run_dir=bench.root / "second")
+    verdict = suite.verdict(Cell(gate="latency", model="toy", task="all"))
+    assert verdict.status is not Status.PASS or "no comparison was possible" in verdict.reason
+    assert evidence(suite, "toy", "all").no_cost
+    assert not evidence(suite, "toy", "cup").no_cost
+
+
+def test_a_baseline_is_read_on_the_scale_of_the_run(bench: Any) -> None:
+    """Its own normalised numbers were made with another one."""
+    bench.whole()
+    bench.accept()
+    for path in (bench.root / "baselines").rglob("*.json"):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        for score in data["quality"]["scores"]:
+            score["normalised"] = 0.123
+        path.write_text(json.dumps(data), encoding="utf-8")
+    suite, _ = bench.whole(run_dir=bench.root / "second")
+    found = evidence(suite, "toy", "all")
+    assert found.baseline is not None
+    theirs = {score.pair: score for score in found.baseline.scores}
+    assert all(score.normalised == pytest.approx(theirs[score.pair].normalised, abs=1e-4) for score in found.candidate.scores)
+
+
+def test_requests_that_ask_for_something_else_make_the_baseline_incomparable(bench: Any) -> None:
+    """A changed call under the same pair: the count and one example are named."""
+    bench.whole()
+    bench.accept()
+    for path in (bench.root / "baselines").rglob("cup.json"):
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+        for score in data["quality"]["scores"]:
+            score["recipe"] = "0" * 16
+        path.write_text(json.dumps(data), encoding="utf-8")
+    suite, _ = bench.whole(run_dir=bench.root / "second")
+    assert "requests ask for something else than at the baseline" in evidence(suite, "toy", "cup").incomparable
+    assert evidence(suite, "toy", "cat").incomparable == ""
+    assert suite.verdict(Cell(gate="usability", model="toy", task="cup")).status is Status.INCOMPARABLE
+
+
+def test_an_ab_cell_is_held_against_the_other_arm_of_the_run(bench: Any) -> None:
+    """Its pictures and its cost; no null, no baseline."""
+    bench.whole()
+    bench.accept()
+    bench.card("other", weights="other")
+    suite, _ = bench.whole(models=("other",), against="toy", run_dir=bench.root / "ab")
+    found = evidence(suite, "other", "all")
+    assert found.baseline is not None
+    assert (found.baseline.model, found.null, found.against, found.interleaved) == ("toy", None, "toy", True)
+    assert len(found.drifts) == 9
+
+
+def test_drift_is_measured_on_counted_pictures_as_written(bench: Any) -> None:
+    """Second images of a round and rewordings have no reference picture."""
+    bench.tasks("images_per_round = 2")
+    bench.whole()
+    bench.accept()
+    bench.card("toy", noise=0.2)
+    suite, _ = bench.whole(run_dir=bench.root / "second")
+    pairs = [drift.pair for drift in evidence(suite, "toy", "all").drifts]
+    assert len(pairs) == 9
+    assert all(pair.count("/") == 3 and pair.endswith("/0") for pair in pairs)
+    assert not any(drift.identical for drift in evidence(suite, "toy", "all").drifts)
+
+
+def test_rewordings_of_the_accepted_baseline_are_used_again(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version of hypothesis would draw others, of which nothing could be compared."""
+    first, _ = bench.whole()
+    bench.accept()
+    monkeypatch.setattr("swapgate.wording.draw", lambda *given, **more: pytest.fail("drawn although all are recorded"))
+    second = bench.open(run_dir=bench.root / "second")
+    edits = [{(r.task, r.language, r.edits) for r in suite.plan.requests("toy") if r.edits} for suite in (first, second)]
+    assert edits[0] == edits[1]
+    assert len(edits[0]) == 6
+
+
+def test_rewordings_of_another_prompt_are_not_used(bench: Any) -> None:
+    """The edits fitted a text that is gone."""
+    first, _ = bench.whole()
+    bench.accept()
+    card, (cup, cat) = first.card("toy"), first.setup.tasks["toy"]
+    assert recorded_edits(first.store, first.setup, card, cat, "en")
+    tasks = bench.root / "fixtures" / "tasks" / "toys.toml"
+    tasks.write_text(tasks.read_text(encoding="utf-8").replace("an orange cat by", "an orange cat near"), encoding="utf-8")
+    second = bench.open(run_dir=bench.root / "second")
+    cup, cat = second.setup.tasks["toy"]
+    assert recorded_edits(second.store, second.setup, card, cat, "en") == ()
+    assert recorded_edits(second.store, second.setup, card, cup, "en")
+
+
+def test_an_ab_run_takes_no_models_recorded_rewordings(bench: Any) -> None:
+    """Both arms need the same ones."""
+    bench.whole()
+    bench.accept()
+    bench.card("other")
+    suite = bench.open(models=("other",), against="toy", run_dir=bench.root / "ab")
+    assert recorded_edits(suite.store, suite.setup, suite.card("toy"), suite.setup.tasks["toy"][0], "en") == ()
+
+
+def test_the_null_compares_repeats_with_the_runs_own_pictures(bench: Any) -> None:
+    """The same model with the same seed draws the same picture here: every repeat is identical."""
+    suite, _ = bench.whole(null=2)
+    card = suite.card("toy")
+    null = null_of(suite, card, suite.setup.tasks["toy"])
+    assert null is not None
+    assert all(drift.identical for drift in null.drifts)
+    assert (null.processes, null.variations) == (2, ("1 thread", "fresh process"))
+    only = null_of(suite, card, suite.setup.tasks["toy"][1:])
+    assert only is not None
+    assert [drift.pair for drift in only.drifts] == ["cat/en/1/0#1", "cat/en/1/0#2"]
+
+
+def test_a_model_that_differs_from_itself_has_a_null_that_says_so(bench: Any) -> None:
+    """The scripted noise is drawn anew for every repeat."""
+    bench.card("toy", noise=0.3)
+    suite, _ = bench.whole(null=1)
+    null = null_of(suite, suite.card("toy"), suite.setup.tasks["toy"])
+    assert null is not None
+    assert all(isinstance(drift, Drift) and not drift.identical and drift.ssim < 1 for drift in null.drifts)
+
+
+def test_a_repeat_counts_once_though_its_process_was_started_twice(bench: Any) -> None:
+    """A resumed run journals the number again; twice the drifts would be twice the certainty."""
+    suite, _ = bench.whole(null=1)
+    suite.run.append({"event": "null", "model": "toy", "repeat": 1, "threads": None})
+    suite.run.append({"event": "null", "model": "toy", "repeat": 2, "threads": 1})
+    null = null_of(suite, suite.card("toy"), suite.setup.tasks["toy"])
+    assert null is not None
+    assert (len(null.drifts), null.processes, null.variations) == (3, 1, ("fresh process",))
+
+
+def test_a_run_that_measured_no_null_has_none(bench: Any) -> None:
+    """Not an empty one."""
+    suite, _ = bench.whole()
+    assert null_of(suite, suite.card("toy"), suite.setup.tasks["toy"]) is None
+
+
+def test_verdicts_name_the_run_in_the_next_command(bench: Any) -> None:
+    """A command with a placeholder cannot be typed."""
+    _, data = bench.whole()
+    assert not [verdict for verdict in data["verdicts"] if "{run}" in verdict["next"]]
+
+
+def test_a_model_that_was_not_loaded_is_held_against_nothing(bench: Any) -> None:
+    """There is no cohort to look for."""
+    bench.hosts.refuse["toy"] = bench.failed("toy")
+    suite, _ = bench.whole()
+    found = reference(suite, suite.card("toy"), suite.setup.tasks["toy"])
+    assert (found.arm, found.accepted) == (None, "the model was not loaded")
