@@ -1,0 +1,100 @@
+"""The command line: plain values, and contradictions said before anything happens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swapgate.pytest_plugin.options import NULL_PROCESSES, is_strict, options_of
+
+NOTHING: dict[str, Any] = {
+    "swapgate_model": "", "swapgate_task": "", "swapgate_against": "", "swapgate_run_dir": "", "swapgate_resume": "", "swapgate_replay": "",
+    "swapgate_null": 0, "swapgate_update": False, "swapgate_reason": "", "swapgate_allow_ci": False, "override_ini": None,
+}
+
+
+class Config:
+    """What of pytest's configuration is read."""
+
+    rootpath = Path("/project")
+
+    class invocation_params:  # noqa: N801 - pytest's name
+        args = ("--model=a", "tests/gates")
+
+    def __init__(self, **given: Any) -> None:
+        unknown = {f"swapgate_{name}" for name in given} - set(NOTHING) - {"swapgate_override_ini"}
+        assert not unknown
+        self._values = NOTHING | {(name if name == "override_ini" else f"swapgate_{name}"): value for name, value in given.items()}
+
+    def getoption(self, name: str) -> Any:
+        return self._values[name]
+
+
+def options(**given: Any) -> Any:
+    return options_of(Config(**given))  # type: ignore[arg-type]
+
+
+def test_without_options_everything_is_at_its_default() -> None:
+    """A plain `pytest`."""
+    found = options()
+    assert (found.models, found.tasks, found.against, found.run_dir, found.resume, found.replay) == ((), (), None, None, None, None)
+    assert (found.update_baselines, found.strict, found.null, found.root) == (False, False, 0, Path("/project"))
+
+
+@pytest.mark.parametrize(("text", "names"), [("a", ("a",)), ("a,b", ("a", "b")), (" a , b,", ("a", "b")), (",", ())])
+def test_names_are_separated_by_commas(text: str, names: tuple[str, ...]) -> None:
+    """Blanks and empty names do not count."""
+    assert options(model=text).models == names
+    assert options(task=text).tasks == names
+
+
+@pytest.mark.parametrize("name", ["run_dir", "resume", "replay"])
+def test_paths_are_relative_to_where_pytest_was_called(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And absolute from then on."""
+    monkeypatch.chdir(tmp_path)
+    assert getattr(options(**{name: "runs/../one"}), name) == Path(os.getcwd()) / "one"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"resume": "a", "replay": "b"}, "exclude each other"), ({"resume": "a", "run_dir": "b"}, "--run-dir names a new run"),
+     ({"replay": "a", "run_dir": "b"}, "--run-dir names a new run"), ({"replay": "a", "update": True}, "baselines accept --run=RUN"),
+     ({"null": -1}, "0 or more")],
+)
+def test_contradictions_are_usage_errors_that_say_what_to_do(given: dict[str, Any], message: str) -> None:
+    """Before anything is read."""
+    with pytest.raises(pytest.UsageError, match=message):
+        options(**given)
+
+
+@pytest.mark.parametrize(("given", "processes"), [({}, 0), ({"null": 3}, 3), ({"update": True}, NULL_PROCESSES), ({"update": True, "null": 5}, 5)])
+def test_the_null_is_measured_when_asked_for_and_with_every_update(given: dict[str, Any], processes: int) -> None:
+    """A baseline without a null cannot decide drift."""
+    assert options(**given).null == processes
+
+
+def test_the_update_of_a_resumed_run_is_allowed() -> None:
+    """An interrupted update is gone on with."""
+    assert options(resume="a", update=True).update_baselines
+
+
+@pytest.mark.parametrize(("override", "strict"), [(None, False), ([], False), (["strict=true"], True), (["xfail_strict=true"], False)])
+def test_strict_is_pytests_own_option(override: list[str] | None, strict: bool) -> None:
+    """pytest 9 turns it into an override of its ini option."""
+    assert is_strict(Config(override_ini=override)) is strict  # type: ignore[arg-type]
+
+
+def test_the_command_is_kept_as_typed() -> None:
+    """The report shows how the run was started."""
+    assert options().command == "pytest --model=a tests/gates"
+
+
+def test_every_option_is_in_the_help(pytester: pytest.Pytester) -> None:
+    """With what it takes."""
+    result = pytester.runpytest_inprocess("--help", "-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines_random([f"*{one}*" for one in ("--model=A,B", "--task=X,Y", "--against=A", "--run-dir=PATH", "--resume=RUN",
+                                                               "--replay=RUN", "--null=N", "--update-baselines", "--baseline-reason=TEXT",
+                                                               "--allow-ci-update")])

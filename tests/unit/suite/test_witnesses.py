@@ -1,0 +1,79 @@
+"""The smallest rewording that broke the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from swapgate.suite.witnesses import BUDGET, MOST, search
+
+
+def witnesses(suite: Any) -> list[dict[str, Any]]:
+    return [event for event in suite.run.events() if event["event"] == "witness"]
+
+
+def test_a_steady_model_has_no_witness_and_costs_no_extra_image(bench: Any) -> None:
+    """Nothing broke, nothing is searched."""
+    suite, _ = bench.whole()
+    assert witnesses(suite) == []
+    assert len(bench.hosts.asked) == 15
+
+
+def test_the_worst_breaking_rewordings_are_shrunk_within_the_budget(bench: Any) -> None:
+    """At most two a model, at most four images each, all asked of the host that is still loaded."""
+    bench.card("toy", wrong_rewording=1.0)
+    suite, data = bench.whole()
+    found = witnesses(suite)
+    assert len(found) == MOST
+    assert 15 <= len(bench.hosts.asked) <= 15 + MOST * BUDGET
+    assert bench.hosts.started == [("toy", None)]
+    assert sum(row["smallest"] for row in data["wording"]) == MOST
+
+
+def test_a_witness_names_both_pictures_the_edits_and_the_change(bench: Any) -> None:
+    """Enough for the report to show it, also in a replay."""
+    bench.card("toy", wrong_rewording=1.0)
+    suite, _ = bench.whole()
+    scores = {score.pair: score for score in suite.recorded["toy"].scores}
+    for one in witnesses(suite):
+        assert one["before"] == scores[one["original"]].image
+        assert suite.image_path(one["after"]) is not None
+        assert one["change"] < 0
+        assert one["shrunk"] == (one["edits"] != scores[one["pair"]].edits)
+        assert one["kinds"]
+
+
+def test_pictures_of_the_search_never_enter_the_figures(bench: Any) -> None:
+    """Searching selects."""
+    bench.card("toy", wrong_rewording=1.0)
+    suite, data = bench.whole()
+    assert len(suite.recorded["toy"].scores) == 15
+    assert data["measured"]["images"] == 15
+
+
+def test_a_witness_is_searched_once(bench: Any) -> None:
+    """A resumed run has it already."""
+    bench.card("toy", wrong_rewording=1.0)
+    suite, _ = bench.whole()
+    before, made = len(witnesses(suite)), len(bench.hosts.asked)
+    again, _ = bench.whole(resume=bench.root / "here")
+    assert len(witnesses(again)) == before
+    assert len(bench.hosts.asked) == made
+
+
+@pytest.mark.parametrize("how", ["no stability", "no host"])
+def test_nothing_is_searched_where_it_cannot_or_need_not_be(bench: Any, how: str) -> None:
+    """No stability cell was asked for, or the model is gone."""
+    bench.card("toy", wrong_rewording=1.0)
+    suite, _ = bench.whole(gates=("usability",)) if how == "no stability" else bench.whole()
+    before = len(witnesses(suite))
+    search(suite, suite.setup.models, {})
+    assert len(witnesses(suite)) == before == (0 if how == "no stability" else MOST)
+
+
+def test_an_original_that_was_unusable_itself_is_no_witness(bench: Any) -> None:
+    """The wording broke nothing there."""
+    bench.card("toy", wrong_prompt=1.0)
+    suite, _ = bench.whole()
+    assert witnesses(suite) == []
