@@ -167,3 +167,19 @@ def test_missing_images_are_an_error_and_missing_figures_undecided(build: Any) -
 def test_times_do_not_matter_to_memory(build: Any) -> None:
     """A slowdown leaves this gate green."""
     assert run(build, build.cost(9.0), build.cost(3.0)).status is Status.PASS
+
+
+def two_processes(build: Any, leak: float, shift: float) -> Any:
+    """40 calls, then 60 of another process whose memory starts `shift` MiB higher; the count of images starts anew."""
+    numbers = [*range(1, 41), *range(1, 61)]
+    held = [18_000.0 + leak * made + (shift if place >= 40 else 0.0) for place, made in enumerate(numbers)]
+    return build.cost(calls=100, numbers=numbers, held_mib=held)
+
+
+@pytest.mark.parametrize("shift", [-400.0, 0.0, 400.0])
+def test_growth_is_read_within_the_longest_process(build: Any, shift: float) -> None:
+    """A resumed run: where its second process starts is no growth, and hides none."""
+    level = build.cost(calls=100)
+    steady, leaking = (named(run(build, two_processes(build, leak, shift), level), "growth") for leak in (0.0, 5.0))
+    assert (steady.status, steady.effect, steady.n) == (Status.PASS, 0.0, 48)
+    assert (leaking.status, leaking.effect) == (Status.REGRESSION, pytest.approx(5.0))

@@ -19,7 +19,17 @@ from swapgate.metrics.psnr import METRIC as PSNR
 from swapgate.plan import Request
 from swapgate.runs.folder import RunFolder
 from swapgate.suite.scoring import (
-    LEAST_SPAN, Scale, Scorer, Wanted, image_score, judge_name, known_judge, measured_scale, psnr_cap, rescaled, stated_scale,
+    LEAST_SPAN,
+    Scale,
+    Scorer,
+    Wanted,
+    image_score,
+    judge_name,
+    known_judge,
+    measured_scale,
+    psnr_cap,
+    rescaled,
+    stated_scale,
 )
 from swapgate.tasks import Facet, Protocol, Task
 
