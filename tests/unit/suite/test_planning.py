@@ -157,3 +157,35 @@ def test_a_recorded_run_fills_in_what_the_options_leave_open_in_its_own_order(be
 def test_the_gates_are_those_of_the_design() -> None:
     """One test file each."""
     assert set(GATES) == {"latency", "memory", "usability", "drift", "stability"}
+
+
+def test_a_task_that_asks_for_no_rewordings_has_none(bench: Any) -> None:
+    """Neither a number without seeds nor seeds without a number."""
+    tasks = bench.root / "fixtures" / "tasks" / "toys.toml"
+    text = tasks.read_text(encoding="utf-8")
+    for old, new in (("rewordings = 2", "rewordings = 0"), ("reworded_seeds = [1]", "reworded_seeds = []")):
+        tasks.write_text(text.replace(old, new), encoding="utf-8")
+        assert not reworded(build_plan(prepare(bench.config, bench.options())), "toy")
+
+
+def test_rewordings_of_one_prompt_are_drawn_once_for_all_models(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draw is the dearest part of a plan."""
+    from swapgate import wording
+
+    bench.card("other")
+    real, drawn = wording.draw, []
+
+    def counted(prompt: str, *given: Any, **more: Any) -> Any:
+        drawn.append(prompt)
+        return real(prompt, *given, **more)
+
+    monkeypatch.setattr(wording, "draw", counted)
+    build_plan(prepare(bench.config, bench.options()))
+    assert len(drawn) == len(set(drawn)) == 3
+
+
+def test_a_folder_without_a_run_leaves_the_options_as_they_are(bench: Any) -> None:
+    """Opening it is what says that there is no run."""
+    assert prepare(bench.config, bench.options(resume=bench.root / "nowhere")).options.models == ()
+    with pytest.raises(UserError, match="manifest.json"):
+        bench.open(resume=bench.root / "nowhere")

@@ -156,3 +156,29 @@ def test_numbers_have_six_digits(bench: Any) -> None:
         return [value] if isinstance(value, float) else []
 
     assert all(float(f"{number:.6g}") == number for number in floats(data))
+
+
+def test_a_model_that_did_not_load_has_no_facts_of_its_loading(bench: Any) -> None:
+    """What is not known is left out, not made up."""
+    bench.hosts.refuse["toy"] = bench.failed("toy")
+    _, data = bench.whole()
+    (model,) = data["models"]
+    assert "weights" not in model
+    assert model["usable"] == {}
+    assert data["costs"][0]["candidate"] is None
+
+
+def test_planted_faults_stand_beside_the_model(bench: Any) -> None:
+    """A drill must never be mistaken for a run."""
+    bench.card("toy", more='faults = ["slow:1.2"]')
+    _, data = bench.whole()
+    assert data["models"][0]["faults"] == ["slow:1.2"]
+
+
+def test_tasks_are_listed_once_with_their_prompts(bench: Any) -> None:
+    """Also when several models share them."""
+    bench.card("other")
+    _, data = bench.whole()
+    assert [task["id"] for task in data["tasks"]] == ["cup", "cat"]
+    assert set(data["tasks"][0]["prompts"]) == {"en", "zh"}
+    assert (data["tasks"][0]["width"], data["tasks"][0]["family"]) == (32, "toys")

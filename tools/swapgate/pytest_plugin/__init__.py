@@ -4,6 +4,8 @@
     cells.py     gate tests become one test per cell; the `cell` fixture
     status.py    a verdict's own word and colour in pytest's output and JUnit
     finish.py    verdicts.json, report, accepted baselines, exit status and last lines
+
+Every hook is named here, because pytest looks for hooks in the module that the entry point names.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
     Suite.open(config, options) -> suite     the run folder is made, resumed or (replay) only read
     suite.ensure(model)                      images are made and scored, once
     suite.verdict(cell)                      what the gate says
-    suite.finish(cells)                      verdicts.json, drafts, report
+    suite.finish(cells)                      verdicts.json and drafts
+
+A replay takes the same way without making anything.
 """
 
 from __future__ import annotations
