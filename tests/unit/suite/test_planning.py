@@ -187,5 +187,5 @@ def test_rewordings_of_one_prompt_are_drawn_once_for_all_models(bench: Any, monk
 def test_a_folder_without_a_run_leaves_the_options_as_they_are(bench: Any) -> None:
     """Opening it is what says that there is no run."""
     assert prepare(bench.config, bench.options(resume=bench.root / "nowhere")).options.models == ()
-    with pytest.raises(UserError, match="manifest.json"):
+    with pytest.raises(UserError, match=r"manifest\.json"):
         bench.open(resume=bench.root / "nowhere")
