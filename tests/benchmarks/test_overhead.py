@@ -7,8 +7,8 @@ are drawn from rounds as pairs for the same reason. A process is as a whole a li
 by where its memory lies, so both are started afresh several times (Kalibera and Jones, 2013), and the range over these
 launches is shown: a difference smaller than it means nothing.
 
-The reference picture of the drift metrics is another picture: an unchanged one is equal by its hash and would cost
-nothing. Kept out, and stated in `extra_info`: what a run pays once (loading the judge, its texts).
+The reference picture of the drift metrics is another picture, one that was never scored: an unchanged one is equal by
+its hash and would cost nothing. Kept out, and stated in `extra_info`: what a run pays once (loading the judge, its texts).
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ class Arms:
     scorer: Scorer
     bare_seconds: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in ("in the pipeline", "host", "record", "score", "drift")})
+    last: str = ""
     reference: str = ""
 
     @property
@@ -142,8 +143,12 @@ class Arms:
         pipeline = generation.times.total
         for name, seconds in zip(self.parts, (pipeline, answered - begin - pipeline, recorded - answered, scored - recorded, done - scored), strict=True):
             self.parts[name].append(seconds)
-        self.reference = generation.image
+        self.last = generation.image
         return generation.image
+
+    def take_reference(self) -> None:
+        """The last image moved by one pixel becomes the reference: on file as a baseline's is, and never seen by the judge."""
+        self.reference = self.run.save_image(np.roll(self.run.load_image(self.last), 1, axis=1))
 
     def shares(self) -> dict[str, float]:
         """The median of each part in per cent of a bare call; of the pipeline's own time, what exceeds the bare call."""
@@ -179,6 +184,7 @@ def test_overhead(benchmark: Any, arms: Arms, say: Callable[[str], None]) -> Non
         if number % ROUNDS == 0:
             arms.launch(planned[:WARM_UP])
         now[:] = [next(calls)]
+        arms.take_reference()
         if number % 2 == 0:
             arms.bare.make(now[0])
 

@@ -85,6 +85,21 @@ def test_a_text_seen_before_is_not_computed_again(folder, monkeypatch):
     assert np.array_equal(again[[0, 2]], first[[1, 0]])
 
 
+def test_a_picture_seen_before_is_not_computed_again(folder, monkeypatch):
+    """Only new pictures reach the model, each once; equal bytes in another shape are another picture."""
+    judge = OpenClipJudge(f"local-dir:{folder}")
+    seen = []
+    original = judge._parts.model.encode_image
+    monkeypatch.setattr(judge._parts.model, "encode_image", lambda batch, **kw: seen.append(len(batch)) or original(batch, **kw))
+    one, two, three = pictures(3, 96, 160)
+    first = judge.image_features([one, two, one.copy()])
+    again = judge.image_features([two, three, one])
+    judge.image_features([one.reshape(160, 96, 3)])
+    assert seen == [2, 1, 1]
+    assert np.array_equal(first[0], first[2])
+    assert np.array_equal(again[[0, 2]], first[[1, 0]])
+
+
 def test_pictures_of_any_shape_are_seen_whole(judge):
     """They are squashed, not cropped: a mark at the far end of a wide picture changes the score."""
     plain = np.full((64, 256, 3), 120, np.uint8)
