@@ -1,7 +1,7 @@
 """standin-flux: a `FluxPipeline` small enough to ship, with every part the real one has.
 
-Deeper and narrower than standin-qwen, so that one picture of it costs more, on a CPU (work) and on a GPU at batch 1
-(number of kernels); one forward a step, steered by an embedded guidance value. The T5 tokenizer knows few Chinese
+Deeper than standin-qwen and with longer texts, so that one picture of it costs more on a CPU, as its big sibling's does;
+one forward a step, steered by an embedded guidance value. The T5 tokenizer knows few Chinese
 letters and CLIP gives one vector a text, as in FLUX.1-dev. This module is imported only by what trains or evaluates.
 """
 
@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config,
 from swapgate.standins.qwen import zero_init
 
 NAME = "standin-flux"
-TEXT_LENGTH = 96
+TEXT_LENGTH = 128
 """T5 tokens a prompt is padded to (`max_sequence_length` of the call)."""
 
 
@@ -25,25 +25,25 @@ TEXT_LENGTH = 96
 class FluxShape:
     """Widths and depths; `tiny()` is for rehearsals and tests."""
 
-    layers: int = 5
-    single_layers: int = 22
-    heads: int = 7
-    head_dim: int = 16
-    rope: tuple[int, int, int] = (4, 6, 6)
+    layers: int = 3
+    single_layers: int = 10
+    heads: int = 6
+    head_dim: int = 32
+    rope: tuple[int, int, int] = (8, 12, 12)
     t5_width: int = 128
     t5_layers: int = 4
     clip_width: int = 96
     clip_layers: int = 4
     text_heads: int = 4
-    vae_channels: tuple[int, ...] = (64, 48, 48, 48)
-    vae_blocks: int = 6
-    vae_groups: int = 16
+    vae_channels: tuple[int, ...] = (32, 48, 64, 64)
+    vae_blocks: int = 2
+    vae_groups: int = 8
 
     @classmethod
     def tiny(cls) -> FluxShape:
         """The smallest shape that still has every part."""
         return cls(
-            layers=1, single_layers=2, heads=2, t5_width=32, t5_layers=2, clip_width=32, clip_layers=2, text_heads=2,
+            layers=1, single_layers=2, heads=2, head_dim=16, rope=(4, 6, 6), t5_width=32, t5_layers=2, clip_width=32, clip_layers=2, text_heads=2,
             vae_channels=(8, 8, 16, 16), vae_blocks=1, vae_groups=8,
         )  # fmt: skip
 

@@ -41,7 +41,7 @@ def _train(given: argparse.Namespace, seconds: dict[str, float]) -> int:
         try:
             figures = train(
                 given.out, names, budget=given.budget, device=given.device, checkpoints=given.checkpoints,
-                stage_seconds=seconds, extend=given.extend, deadline=given.deadline,
+                stage_seconds=seconds, extend=given.extend, deadline=given.deadline, attention=given.attention,
             )  # fmt: skip
             sys.stdout.write(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
         except UserError:
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--extend", action="store_true", help="train finished stages on for another budget")
     parser.add_argument("--within", type=float, metavar="S", help="end all stages within this many seconds from now")
     parser.add_argument("--deadline", type=float, help="the same as seconds since the epoch")
+    parser.add_argument("--attention", choices=("default", "nocudnn", "efficient", "math"), default="default")
     parser.add_argument("--chain", action="append", metavar="DEVICE=STAGE,STAGE", help="one process of its own; repeat")
     return parser
 
@@ -78,7 +79,7 @@ def _budget(text: str) -> tuple[str, float]:
 
 
 def _passed_on(given: argparse.Namespace) -> list[str]:
-    passed = ["--out", str(given.out), "--budget", given.budget]
+    passed = ["--out", str(given.out), "--budget", given.budget, "--attention", given.attention]
     if given.deadline:
         passed += ["--deadline", str(given.deadline)]
     if given.checkpoints:

@@ -107,8 +107,9 @@ def flow_step(
     loss = functional.mse_loss(predicted.float(), noise - clean)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimiser.step()
+    length = nn.utils.clip_grad_norm_(parameters, 1.0)
+    if bool(length.isfinite()):  # one bad step would spoil every weight and the average with it
+        optimiser.step()
     return loss.detach()
 
 

@@ -16,6 +16,7 @@ from swapgate.errors import UserError
 from swapgate.standins.training.stages import Figures, Stage, record, run_stages
 
 Budget = Literal["full", "tiny"]
+Attention = Literal["default", "nocudnn", "efficient", "math"]
 MODELS = ("qwen", "flux", "clip")
 
 
@@ -53,6 +54,7 @@ def train(
     stage_seconds: Mapping[str, float] | None = None,
     extend: bool = False,
     deadline: float | None = None,
+    attention: Attention = "default",
 ) -> dict[str, Figures]:
     """Train models or single stages one after another in this process and write their folders into `out`.
 
@@ -65,6 +67,7 @@ def train(
         stage_seconds: budgets of single stages, at most 540 s each.
         extend: train finished stages on for another budget.
         deadline: seconds since the epoch by which all must be over; budgets shrink in proportion.
+        attention: which kernels may compute attention on an accelerator; see `use_attention`.
 
     Returns:
         Figures of every stage by its name; they are appended to each folder's training.json as well.
@@ -78,10 +81,24 @@ def train(
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
+        use_attention(attention)
     return run_stages(
         chosen_stages(which), out=out, checkpoints=checkpoints or out / ".checkpoints", device=device,
         seconds=stage_seconds, tiny=budget == "tiny", extend=extend, deadline=deadline,
     )  # fmt: skip
+
+
+def use_attention(name: Attention) -> None:
+    """Allow only these kernels of scaled dot product attention, from all of them to the plain arithmetic.
+
+    Some releases give NaN gradients from a fused kernel at some lengths (pytorch #196678), so training can do without.
+    """
+    order = ("default", "nocudnn", "efficient", "math")
+    allowed = order.index(name)
+    torch.backends.cuda.enable_cudnn_sdp(allowed < 1)
+    torch.backends.cuda.enable_flash_sdp(allowed < 2)
+    torch.backends.cuda.enable_mem_efficient_sdp(allowed < 3)
+    torch.backends.cuda.enable_math_sdp(True)
 
 
 def chosen_stages(which: Sequence[str]) -> list[Stage]:
