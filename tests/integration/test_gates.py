@@ -17,7 +17,7 @@ GATES = ("latency", "memory", "usability", "drift", "stability")
     [
         ({"slow": 1.3}, {"latency"}),
         ({"leak_mib": 5.0}, {"memory"}),
-        ({"memory_mib": 600.0}, {"memory"}),
+        ({"memory_mib": 800.0}, {"memory"}),
         ({"black": 1.0}, {"usability", "drift"}),
         ({"blank": 0.5}, {"usability", "drift"}),
         ({"noise": 0.4}, {"drift"}),

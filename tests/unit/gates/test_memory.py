@@ -103,6 +103,13 @@ def test_a_small_model_may_move_by_128_mib(build: Any) -> None:
     assert run(build, build.cost(peak_mib=[2348.0] * 30), base).status is Status.REGRESSION
 
 
+def test_resident_memory_of_a_cpu_process_may_move_by_256_mib() -> None:
+    """It holds allocator arenas and libraries as well, so its floor is twice that of a device; the device's stays."""
+    policy = Policy()
+    assert policy.memory_limit_mib("cpu-amd-epyc") == 256.0
+    assert policy.memory_limit_mib("nvidia-h200") == 128.0
+
+
 def test_the_ceiling_counts_the_highest_call(build: Any) -> None:
     """One call over the ceiling would have run out of memory, with or without a baseline."""
     once = build.cost(peak_mib=[20_000.0] * 29 + [24_600.0])

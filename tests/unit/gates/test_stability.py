@@ -118,10 +118,22 @@ def test_flips_of_one_prompt_are_no_proof_for_the_model(build: Any) -> None:
 
 def test_no_usable_original_is_undecided(build: Any) -> None:
     """Nothing usable could be lost; the reason says so."""
-    broken = tuple(build.score(task=f"t{p}", edits=e, usable=False, normalised=0.5, image=f"{p}{e}") for p in range(8) for e in ("", "e1"))
-    verdict = run(build, broken, broken)
+    broken, other = (
+        tuple(build.score(task=f"t{p}", edits=e, usable=False, normalised=0.5, image=f"{arm}{p}{e}") for p in range(8) for e in ("", "e1"))
+        for arm in "ab"
+    )
+    verdict = run(build, broken, other)
     assert verdict.status is Status.INCONCLUSIVE
     assert "no original picture of this cell is usable" in verdict.reason
+
+
+def test_the_baselines_own_pictures_are_equal_by_identity_even_if_none_is_usable(build: Any) -> None:
+    """Nothing changed is decided, however bad what did not change; that nothing could flip is still said."""
+    broken = tuple(build.score(task=f"t{p}", edits=e, usable=False, normalised=0.5, image=f"{p}{e}") for p in range(8) for e in ("", "e1"))
+    verdict = run(build, broken, broken)
+    assert verdict.status is Status.PASS
+    assert "by identity" in verdict.reason
+    assert named(verdict, "flip rate").status is Status.INCONCLUSIVE
 
 
 def test_rewordings_without_originals_and_none_at_all_are_undecided(build: Any) -> None:

@@ -41,7 +41,7 @@ def _peak(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
     other = evidence.baseline.cost if evidence.baseline else None
     assert other is not None  # `gap` has seen to it
     ours, theirs, n = max(cost.peak_mib), max(other.peak_mib), min(cost.calls, other.calls)
-    limit = max(policy.memory_floor * theirs, policy.memory_floor_mib)
+    limit = max(policy.memory_floor * theirs, policy.memory_limit_mib(evidence.candidate.accelerator))
     added = ours - theirs
     status = Status.REGRESSION if added > limit else Status.IMPROVED if added < -limit else Status.PASS
     share = percent(added / theirs) if theirs else "from nothing"

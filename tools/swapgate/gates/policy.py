@@ -40,6 +40,8 @@ class Policy:
     # Allocated peaks repeat to well under 1 %; 128 MiB keeps small models from alarming over one more buffer. Both must be exceeded.
     memory_floor: float = 0.02
     memory_floor_mib: float = 128.0
+    # Resident memory holds allocator arenas and libraries as well: public suites allow a host process twice that (256 MiB).
+    memory_floor_cpu_mib: float = 256.0
     # A peak that wanders by more than a baseline may move is as likely to end in an out-of-memory error.
     jitter_floor: float = 0.02
     jitter_floor_mib: float = 128.0
@@ -86,6 +88,10 @@ class Policy:
         """How many more rewordings of a cell may flip from usable to unusable."""
         return self.stability_flips if task == POOLED else max(self.usability_task_drop, self.stability_flips)
 
+    def memory_limit_mib(self, accelerator: str) -> float:
+        """MiB by which the peak may exceed the baseline's on this kind of device, however small the baseline is."""
+        return self.memory_floor_cpu_mib if accelerator.startswith("cpu") else self.memory_floor_mib
+
     def growth_limit(self, accelerator: str) -> float:
         """MiB an image by which the memory of a process may grow on this kind of device."""
         return self.growth_floor_cpu_mib if accelerator.startswith("cpu") else self.growth_floor_device_mib
@@ -100,7 +106,7 @@ _SHARE: Range = (0.0, 1.0)
 _RANGES: dict[str, Range] = {
     "alpha": _PROBABILITY, "latency_alpha": _PROBABILITY, "budget": _PROBABILITY,
     "latency_floor": (0.001, 10.0), "latency_pad_seconds": (0.0, 3600.0),
-    "memory_floor": (0.0, 10.0), "memory_floor_mib": (0.0, 1e6), "jitter_floor": (0.0, 10.0), "jitter_floor_mib": (0.0, 1e6),
+    "memory_floor": (0.0, 10.0), "memory_floor_mib": (0.0, 1e6), "memory_floor_cpu_mib": (0.0, 1e6), "jitter_floor": (0.0, 10.0), "jitter_floor_mib": (0.0, 1e6),
     "growth_floor_device_mib": (0.0, 1e6), "growth_floor_cpu_mib": (0.0, 1e6), "warmup_share": (0.0, 0.5),
     "drift_psnr": (0.0, 200.0), "blind_psnr": (0.0, 200.0), "alignment_floor": (0.0, 10.0), "stability_guard": (0.01, 1.0),
 }

@@ -50,7 +50,8 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
         return verdict("stability", evidence, [_nothing(evidence.candidate)])
     compared = gap(evidence, cost=False)
     findings = [compared] if compared else _compared(evidence, ours, policy)
-    return verdict("stability", evidence, [*findings, *_reported(ours, policy)])
+    settled = any(finding.decides and finding.name == "change" and finding.status is Status.PASS and finding.low == finding.high == 0.0 for finding in findings)
+    return verdict("stability", evidence, [*findings, *_reported(ours, policy, settled=settled)])
 
 
 def reworded(arm: Arm, guard: float) -> dict[str, Reworded]:
@@ -146,15 +147,18 @@ def _flips(evidence: Evidence, both: Sequence[Both], policy: Policy) -> Finding:
     )
 
 
-def _reported(ours: dict[str, Reworded], policy: Policy) -> list[Finding]:
-    """The candidate alone: its worst drop (an extreme has no interval) and its flip rate. Neither has a limit to break."""
+def _reported(ours: dict[str, Reworded], policy: Policy, *, settled: bool) -> list[Finding]:
+    """The candidate alone: its worst drop (an extreme has no interval) and its flip rate. Neither has a limit to break.
+
+    Without a usable original nothing could flip, which leaves the cell open, unless every picture is the baseline's own (`settled`).
+    """
     worst = min(ours.values(), key=lambda one: one.change)
     findings = [claim("worst drop", Status.INCONCLUSIVE, f"the worst rewording changes alignment by {percent(worst.change)} ({worst.pair})",
                       effect=100 * worst.change, unit="%", n=len(ours), candidate=100 * worst.change, decides=False)]
     usable = [one for one in ours.values() if one.was_usable]
     if not usable:
         reason = "no original picture of this cell is usable, so no rewording could cost one"
-        return [*findings, claim("flip rate", Status.INCONCLUSIVE, reason, n=0)]
+        return [*findings, claim("flip rate", Status.INCONCLUSIVE, reason, n=0, decides=not settled)]
     flips, n = sum(one.flipped for one in usable), len(usable)
     low, high = clopper_pearson(flips, n, policy.alpha)
     rate = f"{100 * flips / n:.0f} % [{100 * low:.0f} %, {100 * high:.0f} %]"

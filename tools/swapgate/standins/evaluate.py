@@ -22,7 +22,7 @@ STEPS = 8
 BATCH, BATCH_CUDA = 64, 256
 CALLS: dict[str, dict[str, Any]] = {
     "QwenImagePipeline": {"negative_prompt": " ", "true_cfg_scale": 4.0},
-    "FluxPipeline": {"guidance_scale": 3.5, "max_sequence_length": 128},
+    "FluxPipeline": {"guidance_scale": 3.5, "max_sequence_length": 192},
 }
 """How each stand-in is called, by the class of its pipeline."""
 

@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config,
 from swapgate.standins.qwen import zero_init
 
 NAME = "standin-flux"
-TEXT_LENGTH = 128
+TEXT_LENGTH = 192
 """T5 tokens a prompt is padded to (`max_sequence_length` of the call)."""
 
 
