@@ -50,7 +50,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
         return verdict("stability", evidence, [_nothing(evidence.candidate)])
     compared = gap(evidence, cost=False)
     findings = [compared] if compared else _compared(evidence, ours, policy)
-    settled = any(finding.decides and finding.name == "change" and finding.status is Status.PASS and finding.low == finding.high == 0.0 for finding in findings)
+    settled = not compared and _by_identity(_paired(evidence, ours, policy))
     return verdict("stability", evidence, [*findings, *_reported(ours, policy, settled=settled)])
 
 
@@ -78,11 +78,10 @@ def _nothing(arm: Arm) -> Finding:
 
 
 def _compared(evidence: Evidence, ours: dict[str, Reworded], policy: Policy) -> list[Finding]:
-    theirs = reworded(evidence.baseline, policy.stability_guard) if evidence.baseline else {}
-    both = [(theirs[pair], now) for pair, now in ours.items() if pair in theirs]
+    both = _paired(evidence, ours, policy)
     if not both:
         return [claim("comparison", Status.NEW, f"{evidence.against} holds none of the {plural(len(ours), 'rewording')} of this cell")]
-    if all(old.images == now.images for old, now in both):
+    if _by_identity(both):
         reason = f"{plural(len(both), 'reworded image')} and their originals equal to {evidence.against} by identity"
         return [claim("change", Status.PASS, reason, effect=0.0, low=0.0, high=0.0, limit=100 * policy.stability_change,
                       unit="points", n=len(both))]
@@ -91,6 +90,17 @@ def _compared(evidence: Evidence, ours: dict[str, Reworded], policy: Policy) -> 
     # Flips that are not more frequent than before do not hold up what the changes have shown.
     held_up = change.status in (Status.PASS, Status.IMPROVED) and flips.status is Status.INCONCLUSIVE and (flips.effect or 0.0) >= 0
     return [change, replace(flips, decides=not held_up or flips.n == 0)]
+
+
+def _paired(evidence: Evidence, ours: dict[str, Reworded], policy: Policy) -> list[Both]:
+    """The same rewordings in both arms, theirs first."""
+    theirs = reworded(evidence.baseline, policy.stability_guard) if evidence.baseline else {}
+    return [(theirs[pair], now) for pair, now in ours.items() if pair in theirs]
+
+
+def _by_identity(both: Sequence[Both]) -> bool:
+    """Whether every picture, reworded and as written, is the other arm's own."""
+    return bool(both) and all(old.images == now.images for old, now in both)
 
 
 def _flipping(both: Sequence[Both], values: Sequence[float], policy: Policy) -> SignFlip:
