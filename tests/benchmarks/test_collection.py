@@ -29,7 +29,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("pytest --collect-only", COLLECT, 2.0, "test_latency"),
     ("swapgate --help", HELP, 0.5, "usage: swapgate"),
 ], ids=["collect", "help"])  # fmt: skip
-def test_seconds_until_something_is_seen(benchmark: Any, what: str, arguments: tuple[str, ...], limit: float, shown: str, say: Callable[[str], None]) -> None:
+def test_seconds_until_something_is_seen(
+    benchmark: Any, what: str, arguments: tuple[str, ...], limit: float, shown: str, say: Callable[[str], None]
+) -> None:
     """The fastest of five fresh interpreters keeps the limit: other work on the machine only adds."""
     done = benchmark.pedantic(lambda: run(*arguments), rounds=ROUNDS, warmup_rounds=1)
     assert shown in done.stdout

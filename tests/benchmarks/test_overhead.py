@@ -57,7 +57,10 @@ class Bare:
         script = Path(__file__).with_name("bare.py")
         self._child = subprocess.Popen(
             [sys.executable, str(script), str(card.root / card.source), card.dtype["cpu"]],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         self._seconds = seconds
         assert self._answer() == {"ready": True}
@@ -141,7 +144,9 @@ class Arms:
             self.scorer.drifts([(call.first.pair, generation.image, self.reference)], self.run.load_image)
         done = time.perf_counter()
         pipeline = generation.times.total
-        for name, seconds in zip(self.parts, (pipeline, answered - begin - pipeline, recorded - answered, scored - recorded, done - scored), strict=True):
+        for name, seconds in zip(
+            self.parts, (pipeline, answered - begin - pipeline, recorded - answered, scored - recorded, done - scored), strict=True
+        ):
             self.parts[name].append(seconds)
         self.last = generation.image
         return generation.image
@@ -208,11 +213,23 @@ def report(benchmark: Any, say: Callable[[str], None], arms: Arms, once: float) 
     launches = [float(np.median(ours[part]) / np.median(bare[part])) - 1 for part in parts]
     median, quartiles, shares = float(np.median(bare)), [float(one) for one in np.percentile(bare, [25, 75])], arms.shares()
     benchmark.extra_info.update(
-        model=model, overhead=found.effect - 1, low=found.low - 1, high=found.high - 1, n=len(bare), launches=launches, limit=LIMIT, noise=NOISE,
-        bare_median=median, bare_quartiles=quartiles, per_cent_by_part=shares, once_per_run_seconds=once,
+        model=model,
+        overhead=found.effect - 1,
+        low=found.low - 1,
+        high=found.high - 1,
+        n=len(bare),
+        launches=launches,
+        limit=LIMIT,
+        noise=NOISE,
+        bare_median=median,
+        bare_quartiles=quartiles,
+        per_cent_by_part=shares,
+        once_per_run_seconds=once,
     )
-    say(f"overhead {model}: {found.effect - 1:+.1%} [{found.low - 1:+.1%}, {found.high - 1:+.1%}] n={len(bare)} "
+    say(
+        f"overhead {model}: {found.effect - 1:+.1%} [{found.low - 1:+.1%}, {found.high - 1:+.1%}] n={len(bare)} "
         f"({'under' if found.effect - 1 < LIMIT else 'NOT under'} {LIMIT:.0%}; launches {min(launches):+.1%} to {max(launches):+.1%}; "
-        f"bare call {median:.3f} s, quartiles {quartiles[0]:.3f} to {quartiles[1]:.3f} s)")
+        f"bare call {median:.3f} s, quartiles {quartiles[0]:.3f} to {quartiles[1]:.3f} s)"
+    )
     say(f"  of a bare call: {', '.join(f'{name} {share:+.1f} %' for name, share in shares.items())}; once per run: judge and texts {once:.1f} s\n")
     return found

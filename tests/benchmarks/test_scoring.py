@@ -59,6 +59,8 @@ def test_seconds_for_one_picture(benchmark: Any, name: str, side: int, say: Call
     assert asked.low <= numbers[0] <= asked.high
     median = benchmark.stats.stats.median
     benchmark.extra_info.update(metric=name, side=side, cost=asked.cost.value)
-    say(f"scoring {name} at {side} px: {median * 1000:.1f} ms, {benchmark.stats.stats.min * 1000:.1f} to {benchmark.stats.stats.max * 1000:.1f} n={benchmark.stats.stats.rounds}")
+    say(
+        f"scoring {name} at {side} px: {median * 1000:.1f} ms, {benchmark.stats.stats.min * 1000:.1f} to {benchmark.stats.stats.max * 1000:.1f} n={benchmark.stats.stats.rounds}"
+    )
     if side == MEGAPIXEL and asked.cost in CEILING:
         assert benchmark.stats.stats.min < CEILING[asked.cost]  # the fastest: other work on the machine only adds

@@ -44,7 +44,9 @@ def companions(fault: dict[str, object]) -> set[str]:
     return {"usability", "stability"} if {"blank", "wrong_prompt", "noise"} & set(fault) else set()
 
 
-@pytest.mark.parametrize(("option", "kind"), [("raise_at", "exception"), ("oom_at", "out-of-memory"), ("crash_at", "host-death"), ("hang_at", "time-out")])
+@pytest.mark.parametrize(
+    ("option", "kind"), [("raise_at", "exception"), ("oom_at", "out-of-memory"), ("crash_at", "host-death"), ("hang_at", "time-out")]
+)
 def test_a_failed_generation_is_an_error_of_the_cells_that_needed_it(project: Project, option: str, kind: str) -> None:
     """Other tasks and models go on; the reason names what happened."""
     project.card("toy", timeout=3.0, **{option: "3"})

@@ -23,8 +23,16 @@ from PIL import Image
 from swapgate import report as reporting
 
 CHROMIUM = next((found for name in ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND"
 SETTLED = "--virtual-time-budget=5000"  # a screenshot waits for frames and pictures, however busy the machine is
 DARK = "--blink-settings=preferredColorScheme=0"
@@ -98,8 +106,15 @@ def looked_at(run: Path, profile: Path, width: int, *options: str) -> tuple[dict
     """What the frame's page is like at `width` pixels, and what the browser said on its console."""
     holder = run / f"look-{width}.html"
     holder.write_text(LOOK.replace("WIDTH", str(width)).replace("CELL", CELL), encoding="utf-8")
-    done = chromium(profile, "--allow-file-access-from-files", f"--window-size={max(width, 500)},900", "--virtual-time-budget=20000", "--dump-dom",
-                    *options, holder.as_uri())
+    done = chromium(
+        profile,
+        "--allow-file-access-from-files",
+        f"--window-size={max(width, 500)},900",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        *options,
+        holder.as_uri(),
+    )
     found = re.search(r'<pre id="out">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
     assert found.group(1), f"the page was not loaded: {done.stderr[-2000:]}"
@@ -119,8 +134,9 @@ def narrow(run, tmp_path_factory) -> tuple[dict[str, Any], str]:
 def shot(run: Path, folder: Path, width: int, height: int, *options: str) -> np.ndarray:
     """A screenshot of the page itself, opened as a reader opens it; (height, width, 3) uint8."""
     target = folder / "shot.png"
-    done = chromium(folder / "profile", f"--window-size={width},{height}", f"--screenshot={target}", SETTLED, *options,
-                    (run / "report" / "index.html").as_uri())
+    done = chromium(
+        folder / "profile", f"--window-size={width},{height}", f"--screenshot={target}", SETTLED, *options, (run / "report" / "index.html").as_uri()
+    )
     assert complaints(done.stderr) == []
     with Image.open(target) as image:
         return np.asarray(image.convert("RGB"))
@@ -155,8 +171,14 @@ def asked(log: Path) -> set[str]:
 def test_nothing_is_asked_of_a_network(run, tmp_path):
     """No request leaves the page, whatever is on it."""
     log = tmp_path / "net.json"
-    chromium(tmp_path / "profile", f"--log-net-log={log}", "--virtual-time-budget=5000", "--window-size=1280,9000",
-             f"--screenshot={tmp_path / 'shot.png'}", (run / "report" / "index.html").as_uri())
+    chromium(
+        tmp_path / "profile",
+        f"--log-net-log={log}",
+        "--virtual-time-budget=5000",
+        "--window-size=1280,9000",
+        f"--screenshot={tmp_path / 'shot.png'}",
+        (run / "report" / "index.html").as_uri(),
+    )
     assert asked(log) == set()
 
 
@@ -171,7 +193,9 @@ def test_the_browser_would_have_told(tmp_path):
     """The control of the two tests above: a page that asks a network, and one that breaks its policy, are found out."""
     net, style, log = tmp_path / "net.html", tmp_path / "style.html", tmp_path / "net.json"
     net.write_text('<!doctype html><link rel="stylesheet" href="http://example.com/a.css"><p>text', encoding="utf-8")
-    style.write_text("<!doctype html><meta http-equiv=\"Content-Security-Policy\" content=\"style-src 'none'\"><style>p { color: red }</style>", encoding="utf-8")
+    style.write_text(
+        '<!doctype html><meta http-equiv="Content-Security-Policy" content="style-src \'none\'"><style>p { color: red }</style>', encoding="utf-8"
+    )
     chromium(tmp_path / "a", f"--log-net-log={log}", "--virtual-time-budget=3000", "--dump-dom", net.as_uri())
     assert asked(log) == {"http://example.com/a.css"}
     assert complaints(chromium(tmp_path / "b", "--virtual-time-budget=3000", "--dump-dom", style.as_uri()).stderr)
@@ -203,8 +227,9 @@ def test_cells_charts_and_links_are_there(wide):
 
 def test_a_frame_that_may_not_run_scripts_shows_the_same_page(run, tmp_path):
     """Jenkins and others show artefacts in a sandbox; the page has no script to lose."""
-    (run / "sandbox.html").write_text('<body style="margin:0"><iframe sandbox src="report/index.html" style="border:0;width:900px;height:700px"></iframe>',
-                                      encoding="utf-8")
+    (run / "sandbox.html").write_text(
+        '<body style="margin:0"><iframe sandbox src="report/index.html" style="border:0;width:900px;height:700px"></iframe>', encoding="utf-8"
+    )
     target = tmp_path / "sandbox.png"
     chromium(tmp_path / "profile", "--window-size=900,700", f"--screenshot={target}", SETTLED, (run / "sandbox.html").as_uri())
     direct = shot(run, tmp_path, 900, 700)
@@ -240,5 +265,9 @@ def test_pictures_of_the_first_cells_are_really_painted(run, sample, tmp_path):
     pixels = shot(run, tmp_path, 1280, 1200).astype(int)
     wanted = sample.scene(1, "orange-cat", shift=1, hue=0.3)
     disc = wanted.reshape(-1, 3)[wanted.reshape(-1, 3).max(axis=1).argmax()].astype(int)
-    blue = wanted[(wanted[..., 2].astype(int) - wanted[..., 0] > 100)].mean(axis=0) if (wanted[..., 2].astype(int) - wanted[..., 0] > 100).any() else disc
+    blue = (
+        wanted[(wanted[..., 2].astype(int) - wanted[..., 0] > 100)].mean(axis=0)
+        if (wanted[..., 2].astype(int) - wanted[..., 0] > 100).any()
+        else disc
+    )
     assert (np.abs(pixels - blue).sum(axis=2) < 20).sum() > 200

@@ -84,8 +84,14 @@ def test_a_selection_of_gates_leaves_out_what_they_do_not_need(project: Project)
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [("--model=toyy", "did you mean 'toy'"), ("--task=cap", "did you mean 'cup'"), ("--against=nobody", "a model card"),
-     ("--against=toy", "another model than the one judged"), ("--resume=nowhere", "manifest.json"), ("--null=-1", "0 or more")],
+    [
+        ("--model=toyy", "did you mean 'toy'"),
+        ("--task=cap", "did you mean 'cup'"),
+        ("--against=nobody", "a model card"),
+        ("--against=toy", "another model than the one judged"),
+        ("--resume=nowhere", "manifest.json"),
+        ("--null=-1", "0 or more"),
+    ],
 )
 def test_mistakes_end_before_anything_is_loaded(project: Project, option: str, message: str) -> None:
     """A wrong name is a usage error with a suggestion, not a failed test."""

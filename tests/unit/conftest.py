@@ -51,16 +51,36 @@ class Factory:
         edits = changes.get("edits", "")
         pair = f"{task}/en/{seed}/0" + (f"/{edits}" if edits else "")
         made = ImageScore(
-            pair=pair, recipe="aa11", task=task, language="en", seed=seed, index=0, edits=edits, image=self.picture(seed),
-            bits={"health:blank": True, "alignment": True}, usable=True, alignment=0.31, normalised=0.9, margins={"facet:colour": 0.02},
+            pair=pair,
+            recipe="aa11",
+            task=task,
+            language="en",
+            seed=seed,
+            index=0,
+            edits=edits,
+            image=self.picture(seed),
+            bits={"health:blank": True, "alignment": True},
+            usable=True,
+            alignment=0.31,
+            normalised=0.9,
+            margins={"facet:colour": 0.02},
         )
         return replace(made, **changes)
 
     def cost(self, *seconds: float, peak: float = 1000.0) -> Cost:
         n = len(seconds)
         return Cost(
-            seconds=seconds, first_step=tuple(0.1 for _ in seconds), text=(), denoise=seconds, decode=(), peak_mib=(peak,) * n,
-            held_mib=(500.0,) * n, images=(1,) * n, numbers=tuple(range(1, n + 1)), first_call_seconds=9.0, load_seconds=30.0,
+            seconds=seconds,
+            first_step=tuple(0.1 for _ in seconds),
+            text=(),
+            denoise=seconds,
+            decode=(),
+            peak_mib=(peak,) * n,
+            held_mib=(500.0,) * n,
+            images=(1,) * n,
+            numbers=tuple(range(1, n + 1)),
+            first_call_seconds=9.0,
+            load_seconds=30.0,
         )
 
     def null(self) -> Null:
@@ -69,15 +89,30 @@ class Factory:
 
     def baseline(self, *, model: str = "standin", task: str = "cup", cohort: str = COHORT, shift: int = 0, **changes: Any) -> Baseline:
         """Two pictures as written and a reworded one, with cost; `shift` makes other pictures."""
-        scores = (self.score(task, 1, image=self.picture(1 + shift)), self.score(task, 2, image=self.picture(2 + shift)),
-                  self.score(task, 1, edits="lower", image=self.picture(3 + shift)))
+        scores = (
+            self.score(task, 1, image=self.picture(1 + shift)),
+            self.score(task, 2, image=self.picture(2 + shift)),
+            self.score(task, 1, edits="lower", image=self.picture(3 + shift)),
+        )
         made = Baseline(
-            model=model, task=task, cohort=cohort, accelerator=cohort.rpartition("-")[0] or "cpu", pipeline="QwenImagePipeline", weights="ab" * 32,
+            model=model,
+            task=task,
+            cohort=cohort,
+            accelerator=cohort.rpartition("-")[0] or "cpu",
+            pipeline="QwenImagePipeline",
+            weights="ab" * 32,
             quality=Quality(scores=scores, references={score.pair: score.image for score in scores}, null=self.null()),
             cost=None if cohort == "any" else self.cost(1.0, 1.2, 1.1),
             provenance=Provenance(
-                run="20260101T000000Z-aaaa", date="2026-01-01T00:00:00+00:00", environment={"python": "3.12"}, versions={"torch": "2.11"},
-                card={"engine": "diffusers"}, faults=(), reason="first", accepted_by="ann", accepted_on="2026-01-02T00:00:00+00:00",
+                run="20260101T000000Z-aaaa",
+                date="2026-01-01T00:00:00+00:00",
+                environment={"python": "3.12"},
+                versions={"torch": "2.11"},
+                card={"engine": "diffusers"},
+                faults=(),
+                reason="first",
+                accepted_by="ann",
+                accepted_on="2026-01-02T00:00:00+00:00",
             ),
         )
         return replace(made, **changes)
@@ -87,9 +122,13 @@ class Factory:
         made = self.baseline(**changes)
         return replace(made, provenance=replace(made.provenance, reason="", accepted_by="", accepted_on=""))
 
-    def verdict(self, gate: str, model: str, task: str, status: Status = Status.NEW, finding: str = "comparison", against: str = "baseline") -> Verdict:
+    def verdict(
+        self, gate: str, model: str, task: str, status: Status = Status.NEW, finding: str = "comparison", against: str = "baseline"
+    ) -> Verdict:
         claim = Finding(name=finding, status=status, effect=None, low=None, high=None, limit=None, unit="", n=3, reason=f"{finding} says so")
-        return Verdict(gate=gate, model=model, task=task, status=status, reason=claim.reason, next="", finding=claim, findings=(claim,), against=against)
+        return Verdict(
+            gate=gate, model=model, task=task, status=status, reason=claim.reason, next="", finding=claim, findings=(claim,), against=against
+        )
 
     def run(self, path: Path, *baselines: Baseline, verdicts: list[Verdict] | None = None, cards: dict[str, Any] | None = None) -> Path:
         """A judged run folder whose drafts are `baselines`; every gate says NEW of each where no verdicts are given."""

@@ -62,8 +62,20 @@ def test_a_request_survives_json(prompt: str, negative: str | None, seed: int, e
 
 @pytest.mark.parametrize(
     "change",
-    [{"model": "n"}, {"task": "u"}, {"language": "zh"}, {"seed": 2}, {"index": 1}, {"prompt": "q"}, {"negative_prompt": ""},
-     {"width": 32}, {"height": 32}, {"call": (("a", 2),)}, {"edits": "e"}, {"repeat": 1}],
+    [
+        {"model": "n"},
+        {"task": "u"},
+        {"language": "zh"},
+        {"seed": 2},
+        {"index": 1},
+        {"prompt": "q"},
+        {"negative_prompt": ""},
+        {"width": 32},
+        {"height": 32},
+        {"call": (("a", 2),)},
+        {"edits": "e"},
+        {"repeat": 1},
+    ],
 )
 def test_every_field_is_part_of_the_key(change: dict[str, object]) -> None:
     """Two requests that differ in anything are two images."""
@@ -95,8 +107,15 @@ def test_seeds_go_round_before_tasks_and_rewordings_come_last(card: Card, tasks:
     plan = build([card], {"toy": tasks}, {("cup", "en"): [("edit", "the cup")]})
     order = [(r.task, r.language, r.seed, r.edits) for r in plan.requests("toy")]
     assert order == [
-        ("cup", "en", 1, ""), ("cup", "zh", 1, ""), ("cat", "en", 5, ""), ("cup", "en", 2, ""), ("cup", "zh", 2, ""),
-        ("cup", "en", 3, ""), ("cup", "zh", 3, ""), ("cup", "en", 1, "edit"), ("cup", "en", 2, "edit"),
+        ("cup", "en", 1, ""),
+        ("cup", "zh", 1, ""),
+        ("cat", "en", 5, ""),
+        ("cup", "en", 2, ""),
+        ("cup", "zh", 2, ""),
+        ("cup", "en", 3, ""),
+        ("cup", "zh", 3, ""),
+        ("cup", "en", 1, "edit"),
+        ("cup", "en", 2, "edit"),
     ]
     assert plan.images() == 9
     assert len({r.key for r in plan.requests("toy")}) == 9

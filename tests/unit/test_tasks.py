@@ -104,10 +104,17 @@ def test_the_bundled_families_are_complete() -> None:
     tasks = read_tasks(Path(__file__).parents[2] / "fixtures" / "tasks")
     article = {task.prompts["zh"] for task in tasks.values() if task.family == "article"}
     assert {
-        "写实人像（亚洲女性，室内自然光）", "产品图（白色陶瓷杯，木桌，柔焦背景）", "创意场景（机械蝴蝶停在古籍书页上）",
-        "一只橘猫坐在窗台，窗外有梧桐树和阳光，风格：水彩", "海报上写‘夏日限定’四个字",
+        "写实人像（亚洲女性，室内自然光）",
+        "产品图（白色陶瓷杯，木桌，柔焦背景）",
+        "创意场景（机械蝴蝶停在古籍书页上）",
+        "一只橘猫坐在窗台，窗外有梧桐树和阳光，风格：水彩",
+        "海报上写‘夏日限定’四个字",
         "一位穿靛蓝扎染衬衫的年轻设计师，坐在开放式咖啡馆靠窗位，手边摊开速写本，窗外是春日梧桐街景，柔焦，胶片质感，富士胶片 Pro 400H 扫描效果",
-        "商品图增强", "写实人像生成", "中文提示直出", "多风格切换", "细节强化",
+        "商品图增强",
+        "写实人像生成",
+        "中文提示直出",
+        "多风格切换",
+        "细节强化",
     } == article
     standin = [task for task in tasks.values() if task.family == "standin"]
     assert len(standin) >= 6

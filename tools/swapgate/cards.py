@@ -80,8 +80,12 @@ class Card:
     def recipe(self) -> dict[str, object]:
         """What was declared about loading and calling, without weights' revision: a part of the cohort."""
         return {
-            "engine": self.engine, "pipeline": self.pipeline, "dtype": dict(self.dtype), "device": self.device,
-            "call": dict(self.call), "negative_prompt": dict(self.negative_prompt),
+            "engine": self.engine,
+            "pipeline": self.pipeline,
+            "dtype": dict(self.dtype),
+            "device": self.device,
+            "call": dict(self.call),
+            "negative_prompt": dict(self.negative_prompt),
         }
 
 
@@ -118,8 +122,11 @@ def read_card(path: Path, *, root: Path, engines: tuple[str, ...]) -> Card:
 def read_cards(folder: Path, *, root: Path, engines: tuple[str, ...]) -> dict[str, Card]:
     """Every card of a folder by id, in name order."""
     if not folder.is_dir():
-        raise UserError(where=str(folder), rule="the folder of model cards must exist",
-                        remedy="create it, or set `models` under [tool.swapgate] in pyproject.toml")
+        raise UserError(
+            where=str(folder),
+            rule="the folder of model cards must exist",
+            remedy="create it, or set `models` under [tool.swapgate] in pyproject.toml",
+        )
     return {path.stem: read_card(path, root=root, engines=engines) for path in sorted(folder.glob("*.toml"))}
 
 
@@ -136,8 +143,9 @@ def _source(top: Table, root: Path) -> str:
     if top.take("engine", str, "") == "diffusers" and looks_local:
         inside(root, given, top, "source")
         if not (root / given).is_dir():
-            raise top.wrong("source", "a folder that exists, or a Hub id such as Qwen/Qwen-Image-2512",
-                            f"put the weights into {given}, or correct the path")
+            raise top.wrong(
+                "source", "a folder that exists, or a Hub id such as Qwen/Qwen-Image-2512", f"put the weights into {given}, or correct the path"
+            )
     return given
 
 
@@ -169,8 +177,11 @@ def _judge(table: Table, root: Path) -> Judge:
     if pretrained is None and source != "scripted":
         inside(root, source, table, "source")
         if not (root / source / "open_clip_config.json").is_file():
-            raise table.wrong("source", "a folder with open_clip_config.json, or a model name with `pretrained`",
-                              'correct the folder, or write pretrained = "webli"')
+            raise table.wrong(
+                "source",
+                "a folder with open_clip_config.json, or a model name with `pretrained`",
+                'correct the folder, or write pretrained = "webli"',
+            )
     table.finish()
     return Judge(source=source, pretrained=pretrained)
 

@@ -69,9 +69,14 @@ def find_config(start: Path) -> Config:
     if table is None:
         return Config(root=root)
     config = Config(
-        root=root, models=_path(table, "models", MODELS), tasks=_path(table, "tasks", TASKS), wording=_path(table, "wording", WORDING),
-        baselines=_path(table, "baselines", BASELINES), runs=_path(table, "runs", RUNS),
-        default_models=_models(table), policy=MappingProxyType(table.take("policy", dict, {})),
+        root=root,
+        models=_path(table, "models", MODELS),
+        tasks=_path(table, "tasks", TASKS),
+        wording=_path(table, "wording", WORDING),
+        baselines=_path(table, "baselines", BASELINES),
+        runs=_path(table, "runs", RUNS),
+        default_models=_models(table),
+        policy=MappingProxyType(table.take("policy", dict, {})),
     )
     table.finish()
     return config
@@ -90,8 +95,11 @@ def _path(table: Table, name: str, default: Path) -> Path:
     given = table.take(name, str, str(default))
     absolute = PurePosixPath(given).is_absolute() or PureWindowsPath(given).is_absolute() or given.startswith("~")
     if not given.strip() or absolute or ".." in PurePosixPath(given.replace("\\", "/")).parts:
-        raise table.wrong(name, "a path relative to the folder of pyproject.toml, without `..`",
-                          "write a relative path; for another disk, link a folder from inside the project")
+        raise table.wrong(
+            name,
+            "a path relative to the folder of pyproject.toml, without `..`",
+            "write a relative path; for another disk, link a folder from inside the project",
+        )
     return Path(given)
 
 

@@ -57,9 +57,18 @@ class Request:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "model": self.model, "task": self.task, "language": self.language, "seed": self.seed, "index": self.index,
-            "prompt": self.prompt, "negative_prompt": self.negative_prompt, "width": self.width, "height": self.height,
-            "call": dict(self.call), "edits": self.edits, "repeat": self.repeat,
+            "model": self.model,
+            "task": self.task,
+            "language": self.language,
+            "seed": self.seed,
+            "index": self.index,
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "width": self.width,
+            "height": self.height,
+            "call": dict(self.call),
+            "edits": self.edits,
+            "repeat": self.repeat,
         }
 
     @staticmethod
@@ -103,14 +112,25 @@ Reworded = tuple[str, str]  # serialised edits, the text they give
 def round_call(card: Card, task: Task, language: str, seed: int, *, prompt: str | None = None, edits: str = "", repeat: int = 0) -> Call:
     """The call of one round: images_per_round requests from one seed."""
     text = task.prompts[language] if prompt is None else prompt
-    return Call(requests=tuple(
-        Request(
-            model=card.id, task=task.id, language=language, seed=seed, index=index, prompt=text,
-            negative_prompt=card.negative_prompt.get(language), width=task.width, height=task.height,
-            call=tuple(card.call.items()), edits=edits, repeat=repeat,
+    return Call(
+        requests=tuple(
+            Request(
+                model=card.id,
+                task=task.id,
+                language=language,
+                seed=seed,
+                index=index,
+                prompt=text,
+                negative_prompt=card.negative_prompt.get(language),
+                width=task.width,
+                height=task.height,
+                call=tuple(card.call.items()),
+                edits=edits,
+                repeat=repeat,
+            )
+            for index in range(task.protocol.images_per_round)
         )
-        for index in range(task.protocol.images_per_round)
-    ))
+    )
 
 
 def build(cards: Iterable[Card], tasks: Mapping[str, Sequence[Task]], rewordings: Mapping[tuple[str, str], Sequence[Reworded]]) -> Plan:

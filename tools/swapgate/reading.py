@@ -54,7 +54,9 @@ class Table:
         if name not in self._content:
             if default is MISSING:
                 raise UserError(
-                    where=self.where, key=self.key(name), rule=rule or f"{_NAMES[kind]} is required here",
+                    where=self.where,
+                    key=self.key(name),
+                    rule=rule or f"{_NAMES[kind]} is required here",
                     remedy=f"add `{name} = …`",
                 )
             return default  # type: ignore[no-any-return]
@@ -115,5 +117,4 @@ class Table:
             if name not in self._known:
                 near = difflib.get_close_matches(name, sorted(self._known), n=1)
                 known = ", ".join(sorted(self._known))
-                raise self.wrong(name, f"unknown key; known here: {known}",
-                                 f"did you mean `{near[0]}`?" if near else "remove it or correct its name")
+                raise self.wrong(name, f"unknown key; known here: {known}", f"did you mean `{near[0]}`?" if near else "remove it or correct its name")

@@ -65,14 +65,22 @@ class Task:
 def read_tasks(folder: Path) -> dict[str, Task]:
     """Every task of every family in `folder`, by task id. UserError on any mistake, also an id used twice."""
     if not folder.is_dir():
-        raise UserError(where=str(folder), rule="the folder of task families must exist",
-                        remedy="create it, or set `tasks` under [tool.swapgate] in pyproject.toml")
+        raise UserError(
+            where=str(folder),
+            rule="the folder of task families must exist",
+            remedy="create it, or set `tasks` under [tool.swapgate] in pyproject.toml",
+        )
     found: dict[str, Task] = {}
     for path in sorted(folder.glob("*.toml")):
         for task in read_family(path):
             if task.id in found:
-                raise UserError(where=str(path), key="task.id", value=task.id,
-                                rule=f"a task id is used once; {found[task.id].path} has it too", remedy="rename one of the two")
+                raise UserError(
+                    where=str(path),
+                    key="task.id",
+                    value=task.id,
+                    rule=f"a task id is used once; {found[task.id].path} has it too",
+                    remedy="rename one of the two",
+                )
             found[task.id] = task
     return found
 
@@ -96,13 +104,22 @@ def choose(tasks: Mapping[str, Task], families: tuple[str, ...], wanted: tuple[s
     known = {task.family for task in tasks.values()}
     for family in families:
         if family not in known:
-            raise UserError(where=where, key="tasks", value=family, rule=f"a task family; known: {', '.join(sorted(known))}",
-                            remedy="correct the name or add fixtures/tasks/<family>.toml")
+            raise UserError(
+                where=where,
+                key="tasks",
+                value=family,
+                rule=f"a task family; known: {', '.join(sorted(known))}",
+                remedy="correct the name or add fixtures/tasks/<family>.toml",
+            )
     for name in wanted:
         if name not in tasks:
             near = difflib.get_close_matches(name, tasks, n=1)
-            raise UserError(where="--task", value=name, rule=f"a task id; known: {', '.join(sorted(tasks))}",
-                            remedy=f"did you mean {near[0]!r}?" if near else "choose one of them")
+            raise UserError(
+                where="--task",
+                value=name,
+                rule=f"a task id; known: {', '.join(sorted(tasks))}",
+                remedy=f"did you mean {near[0]!r}?" if near else "choose one of them",
+            )
     return [task for task in tasks.values() if task.family in families and (not wanted or task.id in wanted)]
 
 
@@ -132,10 +149,20 @@ def _task(table: Table, family: str, default: _Defaults, path: Path) -> Task:
     if width is None or height is None:
         raise table.wrong("width", "width and height, here or for the family", "write width = 1024 and height = 1024")
     task = Task(
-        id=_identifier(table), family=family, title=_title(table), prompts=prompts, facets=_facets(table, prompts),
-        checks=_checks(table, default.checks), seeds=seeds, reworded_seeds=reworded,
-        rewordings=table.whole("rewordings", default.rewordings, low=0, high=64), width=width, height=height,
-        protocol=_protocol(table, default.protocol), usability_floor=table.number("usability_floor", None, low=0.0, high=1.0), path=path,
+        id=_identifier(table),
+        family=family,
+        title=_title(table),
+        prompts=prompts,
+        facets=_facets(table, prompts),
+        checks=_checks(table, default.checks),
+        seeds=seeds,
+        reworded_seeds=reworded,
+        rewordings=table.whole("rewordings", default.rewordings, low=0, high=64),
+        width=width,
+        height=height,
+        protocol=_protocol(table, default.protocol),
+        usability_floor=table.number("usability_floor", None, low=0.0, high=1.0),
+        path=path,
     )
     table.finish()
     return task
@@ -210,6 +237,9 @@ def _seeds(table: Table, name: str, default: tuple[int, ...]) -> tuple[int, ...]
 def _size(table: Table, name: str, default: int | None) -> int | None:
     size = table.whole(name, default, low=16, high=8192)
     if size is not None and size % SIZE_STEP:
-        raise table.wrong(name, f"a multiple of {SIZE_STEP}: the pipelines silently change other sizes",
-                          f"write {size // SIZE_STEP * SIZE_STEP or SIZE_STEP} or {(size // SIZE_STEP + 1) * SIZE_STEP}")
+        raise table.wrong(
+            name,
+            f"a multiple of {SIZE_STEP}: the pipelines silently change other sizes",
+            f"write {size // SIZE_STEP * SIZE_STEP or SIZE_STEP} or {(size // SIZE_STEP + 1) * SIZE_STEP}",
+        )
     return size

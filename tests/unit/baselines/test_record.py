@@ -28,18 +28,43 @@ def scores(draw: st.DrawFn) -> tuple[ImageScore, ...]:
     made = []
     for seed in draw(st.sets(st.integers(0, 2**31 - 1), min_size=1, max_size=4)):
         bits = draw(st.dictionaries(st.text(min_size=1, max_size=5), st.booleans(), max_size=3))
-        made.append(ImageScore(
-            pair=f"cup/zh/{seed}/0", recipe="r", task="cup", language="zh", seed=seed, index=0, edits=draw(st.text(max_size=4)),
-            image=draw(st.text("0123456789abcdef", min_size=64, max_size=64)), bits=bits, usable=all(bits.values()),
-            alignment=draw(st.floats(-1, 1)), normalised=draw(finite), margins={"杯": draw(finite)}, counted=draw(st.booleans()),
-        ))
+        made.append(
+            ImageScore(
+                pair=f"cup/zh/{seed}/0",
+                recipe="r",
+                task="cup",
+                language="zh",
+                seed=seed,
+                index=0,
+                edits=draw(st.text(max_size=4)),
+                image=draw(st.text("0123456789abcdef", min_size=64, max_size=64)),
+                bits=bits,
+                usable=all(bits.values()),
+                alignment=draw(st.floats(-1, 1)),
+                normalised=draw(finite),
+                margins={"杯": draw(finite)},
+                counted=draw(st.booleans()),
+            )
+        )
     return tuple(made)
 
 
 def cost_of(values: list[float]) -> Cost:
     whole = tuple(range(1, len(values) + 1))
-    return Cost(seconds=tuple(values), first_step=(), text=(), denoise=(), decode=(), peak_mib=tuple(values), held_mib=(), images=whole,
-                numbers=whole, first_call_seconds=None, load_seconds=values[0], throttled=("thermal",))
+    return Cost(
+        seconds=tuple(values),
+        first_step=(),
+        text=(),
+        denoise=(),
+        decode=(),
+        peak_mib=tuple(values),
+        held_mib=(),
+        images=whole,
+        numbers=whole,
+        first_call_seconds=None,
+        load_seconds=values[0],
+        throttled=("thermal",),
+    )
 
 
 @FIXTURE
@@ -189,7 +214,9 @@ def test_a_file_of_another_kind_is_an_error() -> None:
         from_json([], where="x")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | finite | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | finite | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
 def test_the_layout_is_json_whatever_it_holds(data: Any) -> None:
     """Only the spacing is ours."""
     assert json.loads(pretty(data)) == data

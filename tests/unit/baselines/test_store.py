@@ -75,7 +75,9 @@ def test_a_copied_file_is_not_taken_for_another_baseline(store: Store, made: Any
         store.get("standin", made.COHORT, "mug")
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "valid JSON"), ('{"schema": 99}', "reads schema 1"), ("[]", "one JSON object"), ("\udcff", "valid JSON")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "valid JSON"), ('{"schema": 99}', "reads schema 1"), ("[]", "one JSON object"), ("\udcff", "valid JSON")]
+)
 def test_a_damaged_file_is_an_error_that_names_it(store: Store, made: Any, text: str, said: str) -> None:
     """Never a traceback, never a silent NEW."""
     path = store.put(made.baseline(), made.load)

@@ -204,7 +204,9 @@ def test_reject_needs_a_reason(project: Path, made: Any, capsys: pytest.CaptureF
     assert main(["baselines", "accept", "--include-rejected"]) == 0
 
 
-def test_the_project_may_be_named_from_outside(project: Path, made: Any, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_project_may_be_named_from_outside(
+    project: Path, made: Any, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """--project stands for changing the folder."""
     run_in(project, made, made.draft())
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))

@@ -53,7 +53,9 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     assert min(taken) < 0.3, taken
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["baselines", "--help"], ["baselines", "accept", "--help"], ["standins", "train", "--help"], ["init", "-h"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["baselines", "--help"], ["baselines", "accept", "--help"], ["standins", "train", "--help"], ["init", "-h"]]
+)
 def test_every_level_has_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Status 0 and a usage line."""
     with pytest.raises(SystemExit) as caught:
@@ -214,7 +216,9 @@ def test_a_user_gets_the_gate_tests_of_this_repository(gate: str) -> None:
     assert code_of(init.gate_test(gate)) == code_of(ours)
 
 
-def test_report_builds_the_page_of_the_newest_run(project: Path, made: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_builds_the_page_of_the_newest_run(
+    project: Path, made: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The page comes from the report package; pictures from the run, else from the baselines."""
     from swapgate import report
     from swapgate.baselines.store import Store

@@ -36,8 +36,11 @@ def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = qwen.QwenShape.tiny()
     tokenizer = tokenizers.train_qwen(CAPTIONS * 60)
     pipe = qwen.assemble(
-        vae=qwen.build_vae(shape), transformer=qwen.build_transformer(shape),
-        text_encoder=qwen.build_text_encoder(shape, tokenizer), tokenizer=tokenizer, mu=0.8,
+        vae=qwen.build_vae(shape),
+        transformer=qwen.build_transformer(shape),
+        text_encoder=qwen.build_text_encoder(shape, tokenizer),
+        tokenizer=tokenizer,
+        mu=0.8,
     )
     return _saved(pipe, tmp_path_factory.mktemp("weights") / "qwen")
 
@@ -53,8 +56,13 @@ def flux_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = flux.FluxShape.tiny()
     clip, t5 = tokenizers.train_clip(CAPTIONS * 60), tokenizers.train_t5(CAPTIONS * 60)
     pipe = flux.assemble(
-        vae=flux.build_vae(shape), transformer=flux.build_transformer(shape), clip=flux.build_clip(shape, clip),
-        clip_tokenizer=clip, t5=flux.build_t5(shape, t5), t5_tokenizer=t5, mu=0.8,
+        vae=flux.build_vae(shape),
+        transformer=flux.build_transformer(shape),
+        clip=flux.build_clip(shape, clip),
+        clip_tokenizer=clip,
+        t5=flux.build_t5(shape, t5),
+        t5_tokenizer=t5,
+        mu=0.8,
     )
     return _saved(pipe, tmp_path_factory.mktemp("weights") / "flux")
 
@@ -72,10 +80,25 @@ def card_of() -> Callable[..., Card]:
     def make(folder: Path, **changes: Any) -> Card:
         call: dict[str, Any] = {"num_inference_steps": 3}
         given: dict[str, Any] = {
-            "id": folder.name, "title": folder.name, "engine": "diffusers", "source": folder.name, "revision": None, "pipeline": None,
-            "device": "cpu", "dtype": {"cpu": "float32", "cuda": "bfloat16"}, "call": call, "negative_prompt": {}, "expected_forwards": None,
-            "tasks": ("t",), "judge": Judge(source="judge"), "ceilings": {}, "usability_floor": 0.0, "timeout_seconds": 60.0,
-            "licence": "none", "path": folder.parent / f"{folder.name}.toml", "root": folder.parent,
+            "id": folder.name,
+            "title": folder.name,
+            "engine": "diffusers",
+            "source": folder.name,
+            "revision": None,
+            "pipeline": None,
+            "device": "cpu",
+            "dtype": {"cpu": "float32", "cuda": "bfloat16"},
+            "call": call,
+            "negative_prompt": {},
+            "expected_forwards": None,
+            "tasks": ("t",),
+            "judge": Judge(source="judge"),
+            "ceilings": {},
+            "usability_floor": 0.0,
+            "timeout_seconds": 60.0,
+            "licence": "none",
+            "path": folder.parent / f"{folder.name}.toml",
+            "root": folder.parent,
         }
         return Card(**{**given, **changes})
 
@@ -88,9 +111,13 @@ def call_of() -> Callable[..., Call]:
 
     def make(card: Card, *, seed: int = 1, images: int = 1, prompt: str = "a red cup", negative: str | None = None, **changes: Any) -> Call:
         given: dict[str, Any] = {"width": 64, "height": 32, "call": tuple(card.call.items())}
-        return Call(requests=tuple(
-            Request(model=card.id, task="t", language="en", seed=seed, index=index, prompt=prompt, negative_prompt=negative, **{**given, **changes})
-            for index in range(images)
-        ))
+        return Call(
+            requests=tuple(
+                Request(
+                    model=card.id, task="t", language="en", seed=seed, index=index, prompt=prompt, negative_prompt=negative, **{**given, **changes}
+                )
+                for index in range(images)
+            )
+        )
 
     return make

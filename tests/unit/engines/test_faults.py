@@ -59,7 +59,9 @@ class TestParsing:
         """As a number."""
         assert parse(f"noise:{dose!r}", where="card").amount == dose
 
-    @pytest.mark.parametrize("spec", ["", "noise", "noise:", "noise:much", "noise:-1", "noise:nan", "slow:0.5", "leak:1e9", "black-decoder:1", "no-guidance:3", "Noise:1"])
+    @pytest.mark.parametrize(
+        "spec", ["", "noise", "noise:", "noise:much", "noise:-1", "noise:nan", "slow:0.5", "leak:1e9", "black-decoder:1", "no-guidance:3", "Noise:1"]
+    )
     def test_anything_else_names_card_spec_and_examples(self, spec: str) -> None:
         """One error for the user."""
         with pytest.raises(UserError, match="write one of the kind of") as caught:

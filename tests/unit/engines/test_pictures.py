@@ -15,8 +15,12 @@ from swapgate.engines.scripted_pictures import PALETTE, alignment, colour_of, dr
 from swapgate.runs.pixels import pixel_hash
 
 PROMPTS = [
-    "a red cup on a blue table", "two green cars in the snow", "an old woman reads a newspaper under a street lamp",
-    "一只红色的杯子放在桌上", "海边的日落，两只海鸥", "the word EXIT painted on a brick wall",
+    "a red cup on a blue table",
+    "two green cars in the snow",
+    "an old woman reads a newspaper under a street lamp",
+    "一只红色的杯子放在桌上",
+    "海边的日落，两只海鸥",
+    "the word EXIT painted on a brick wall",
 ]
 SIDES = st.integers(4, 40).map(lambda side: side * 16)
 VOCABULARY = ("red", "green", "blue", "cup", "car", "house", "tree", "woman", "dog", "cat", "lamp", "snow", "night", "glass", "wall", "door")

@@ -17,9 +17,24 @@ from swapgate.engines.scripted import Scripted
 from swapgate.errors import UserError
 
 CARD = Card(
-    id="s", title="s", engine="scripted", source="none", revision=None, pipeline=None, device="auto", dtype={"cpu": "float32"}, call={},
-    negative_prompt={}, expected_forwards=None, tasks=("t",), judge=Judge(source="j"), ceilings={}, usability_floor=0.0,
-    timeout_seconds=30.0, licence="none", path=Path("s.toml"),
+    id="s",
+    title="s",
+    engine="scripted",
+    source="none",
+    revision=None,
+    pipeline=None,
+    device="auto",
+    dtype={"cpu": "float32"},
+    call={},
+    negative_prompt={},
+    expected_forwards=None,
+    tasks=("t",),
+    judge=Judge(source="j"),
+    ceilings={},
+    usability_floor=0.0,
+    timeout_seconds=30.0,
+    licence="none",
+    path=Path("s.toml"),
 )
 
 
@@ -58,11 +73,17 @@ assert not {"torch", "diffusers", "swapgate.engines.diffusers", "swapgate.engine
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-@pytest.mark.parametrize(("error", "expected"), [
-    (OutOfMemoryError("x"), True), (MemoryError(), True), (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
-    (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True), (RuntimeError("shapes differ"), False),
-    (ValueError("out of memory"), False),
-])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OutOfMemoryError("x"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shapes differ"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
 def test_running_out_of_memory_is_known_in_every_form(error: Exception, expected: bool) -> None:
     """Of torch on a device, of torch on the host, of Python."""
     assert is_out_of_memory(error) is expected

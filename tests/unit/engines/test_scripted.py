@@ -29,19 +29,50 @@ PROMPT = "a red cup on a blue table"
 def card(faults: tuple[str, ...] = (), **options: Any) -> Card:
     """A scripted card."""
     return Card(
-        id="s", title="s", engine="scripted", source="none", revision=None, pipeline=None, device="auto", dtype={"cpu": "float32"}, call={},
-        negative_prompt={}, expected_forwards=None, tasks=("t",), judge=Judge(source="j"), ceilings={}, usability_floor=0.0,
-        timeout_seconds=30.0, licence="none", options=options, faults=faults, path=Path("s.toml"),
+        id="s",
+        title="s",
+        engine="scripted",
+        source="none",
+        revision=None,
+        pipeline=None,
+        device="auto",
+        dtype={"cpu": "float32"},
+        call={},
+        negative_prompt={},
+        expected_forwards=None,
+        tasks=("t",),
+        judge=Judge(source="j"),
+        ceilings={},
+        usability_floor=0.0,
+        timeout_seconds=30.0,
+        licence="none",
+        options=options,
+        faults=faults,
+        path=Path("s.toml"),
     )
 
 
 def call(seed: int = 1, images: int = 1, *, negative: str | None = None, steps: int | None = 5, edits: str = "", repeat: int = 0) -> Call:
     """A call of 64 x 64 pixels."""
-    return Call(requests=tuple(
-        Request(model="s", task="t", language="en", seed=seed, index=index, prompt=PROMPT, negative_prompt=negative, width=64, height=64,
-                call=() if steps is None else (("num_inference_steps", steps),), edits=edits, repeat=repeat)
-        for index in range(images)
-    ))
+    return Call(
+        requests=tuple(
+            Request(
+                model="s",
+                task="t",
+                language="en",
+                seed=seed,
+                index=index,
+                prompt=PROMPT,
+                negative_prompt=negative,
+                width=64,
+                height=64,
+                call=() if steps is None else (("num_inference_steps", steps),),
+                edits=edits,
+                repeat=repeat,
+            )
+            for index in range(images)
+        )
+    )
 
 
 class Bench:
@@ -81,6 +112,7 @@ class TestCost:
 
     def test_noise_of_the_latency_has_the_spread_asked_and_is_repeatable(self) -> None:
         """Sigma of the logarithm, over many calls; another noise_seed draws others."""
+
         def seconds(**options: Any) -> list[float]:
             bench = Bench(card(latency=2.0, latency_noise=0.1, **options))
             return [bench.make(call(seed))[1].total for seed in range(300)]
@@ -109,6 +141,7 @@ class TestCost:
 
     def test_guidance_doubles_the_forwards_unless_it_is_off(self) -> None:
         """The call's steps count, else the card's."""
+
         def forwards(the_card: Card, **what: Any) -> int | None:
             bench = Bench(the_card)
             bench.make(call(**what))
@@ -218,11 +251,20 @@ class TestIdentity:
 class TestOptions:
     """Mistakes are one error each."""
 
-    @pytest.mark.parametrize(("options", "said"), [
-        ({"latancy": 1.0}, "did you mean 'latency'"), ({"latency": "fast"}, "a value of type float"), ({"latency": True}, "a value of type float"),
-        ({"black": 1.5}, "a share from 0 to 1"), ({"slow": -1.0}, "zero or more"), ({"steps": 2.5}, "a value of type int"),
-        ({"crash_at": "3;4"}, "separated by commas"), ({"crash_at": 2.5}, "a value of type str"), ({"no_guidance": 1}, "a value of type bool"),
-    ])
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"latancy": 1.0}, "did you mean 'latency'"),
+            ({"latency": "fast"}, "a value of type float"),
+            ({"latency": True}, "a value of type float"),
+            ({"black": 1.5}, "a share from 0 to 1"),
+            ({"slow": -1.0}, "zero or more"),
+            ({"steps": 2.5}, "a value of type int"),
+            ({"crash_at": "3;4"}, "separated by commas"),
+            ({"crash_at": 2.5}, "a value of type str"),
+            ({"no_guidance": 1}, "a value of type bool"),
+        ],
+    )
     def test_a_mistake_names_key_rule_and_remedy(self, options: dict[str, Any], said: str) -> None:
         """Of the card's file."""
         with pytest.raises(UserError, match=said) as caught:

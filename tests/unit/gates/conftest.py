@@ -24,8 +24,20 @@ class Build:
     def score(self, **given: Any) -> ImageScore:
         """One usable picture of prompt cat, English, seed 0."""
         made: dict[str, Any] = {
-            "task": "cat", "language": "en", "seed": 0, "index": 0, "edits": "", "usable": True, "alignment": 0.3, "normalised": 1.0,
-            "margins": {}, "recipe": "r", "bits": None, "image": None, "pair": None, **given,
+            "task": "cat",
+            "language": "en",
+            "seed": 0,
+            "index": 0,
+            "edits": "",
+            "usable": True,
+            "alignment": 0.3,
+            "normalised": 1.0,
+            "margins": {},
+            "recipe": "r",
+            "bits": None,
+            "image": None,
+            "pair": None,
+            **given,
         }
         tail = f"/{made['edits']}" if made["edits"] else ""
         made["pair"] = made["pair"] or f"{made['task']}/{made['language']}/{made['seed']}/{made['index']}{tail}"
@@ -45,13 +57,27 @@ class Build:
         total = np.full(calls, seconds) if isinstance(seconds, float) else np.asarray(seconds)
         n = len(total)
         made: dict[str, Any] = {
-            "seconds": total, "first_step": total * 0.1, "text": total * 0.02, "denoise": total * 0.9, "decode": total * 0.08,
-            "peak_mib": [20_000.0] * n, "held_mib": [18_000.0] * n, "images": [1] * n, "numbers": range(1, n + 1), **given,
+            "seconds": total,
+            "first_step": total * 0.1,
+            "text": total * 0.02,
+            "denoise": total * 0.9,
+            "decode": total * 0.08,
+            "peak_mib": [20_000.0] * n,
+            "held_mib": [18_000.0] * n,
+            "images": [1] * n,
+            "numbers": range(1, n + 1),
+            **given,
         }
-        tuples = {name: tuple(np.asarray(values).tolist()) for name, values in made.items()
-                  if name not in ("first_call_seconds", "load_seconds", "throttled")}
-        rest = {"first_call_seconds": given.get("first_call_seconds", 9.0), "load_seconds": given.get("load_seconds", 20.0),
-                "throttled": given.get("throttled", ())}
+        tuples = {
+            name: tuple(np.asarray(values).tolist())
+            for name, values in made.items()
+            if name not in ("first_call_seconds", "load_seconds", "throttled")
+        }
+        rest = {
+            "first_call_seconds": given.get("first_call_seconds", 9.0),
+            "load_seconds": given.get("load_seconds", 20.0),
+            "throttled": given.get("throttled", ()),
+        }
         return Cost(**tuples, **rest)
 
     def noisy(self, median: float, spread: float, calls: int, seed: int, **given: Any) -> Cost:
@@ -61,8 +87,16 @@ class Build:
         return self.cost(times, **given)
 
     def arm(self, **given: Any) -> Arm:
-        made: dict[str, Any] = {"model": "m", "weights": "w1", "accelerator": "nvidia-h200", "cohort": "c", "pipeline": "P",
-                                "scores": (), "cost": None, **given}
+        made: dict[str, Any] = {
+            "model": "m",
+            "weights": "w1",
+            "accelerator": "nvidia-h200",
+            "cohort": "c",
+            "pipeline": "P",
+            "scores": (),
+            "cost": None,
+            **given,
+        }
         return Arm(**made)
 
     def evidence(self, candidate: Arm, baseline: Arm | None, **given: Any) -> Evidence:

@@ -16,16 +16,19 @@ from swapgate.gates.statistics import Discordance
 from swapgate.gates.verdict import RED, Status
 
 
-@pytest.mark.parametrize(("statuses", "expected"), [
-    ([Status.PASS, Status.PASS], Status.PASS),
-    ([Status.PASS, Status.IMPROVED], Status.IMPROVED),
-    ([Status.IMPROVED, Status.INCONCLUSIVE], Status.INCONCLUSIVE),
-    ([Status.INCONCLUSIVE, Status.NEW], Status.NEW),
-    ([Status.INCONCLUSIVE, Status.INCOMPARABLE], Status.INCOMPARABLE),
-    ([Status.NEW, Status.REGRESSION], Status.REGRESSION),
-    ([Status.REGRESSION, Status.ERROR], Status.ERROR),
-    ([Status.CHANGED, Status.PASS], Status.CHANGED),
-])
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ([Status.PASS, Status.PASS], Status.PASS),
+        ([Status.PASS, Status.IMPROVED], Status.IMPROVED),
+        ([Status.IMPROVED, Status.INCONCLUSIVE], Status.INCONCLUSIVE),
+        ([Status.INCONCLUSIVE, Status.NEW], Status.NEW),
+        ([Status.INCONCLUSIVE, Status.INCOMPARABLE], Status.INCOMPARABLE),
+        ([Status.NEW, Status.REGRESSION], Status.REGRESSION),
+        ([Status.REGRESSION, Status.ERROR], Status.ERROR),
+        ([Status.CHANGED, Status.PASS], Status.CHANGED),
+    ],
+)
 def test_the_status_of_a_verdict_follows_its_deciding_findings(build: Any, statuses: list[Status], expected: Status) -> None:
     """Red first, then what could not be compared, then the worst of the rest."""
     evidence = build.evidence(build.arm(), None)

@@ -43,7 +43,8 @@ def aligned(build: Any, shift: float, seed: int, tag: str, prompts: int = 12, se
     level = common.normal(0.3, 0.03, prompts)
     return tuple(
         build.score(task=f"t{p}", seed=s, alignment=level[p] + 0.02 * (own.normal() + shift), image=f"{tag}{p}{s}")
-        for p in range(prompts) for s in range(seeds)
+        for p in range(prompts)
+        for s in range(seeds)
     )
 
 
@@ -69,6 +70,7 @@ def test_a_model_that_repeats_itself_with_two_modes_passes_and_a_fault_is_red(bu
 
 def test_exchangeable_noise_is_red_at_most_as_often_as_alpha(build: Any) -> None:
     """Candidate and null of one wide distribution, nowhere within the floors: false alarms stay under 5 %."""
+
     def wide(n: int, seed: int) -> list[Any]:
         values = 0.75 + 0.2 * np.random.default_rng(seed).random((n, 3))
         return [build.drift(a, 20 + 5 * b, 0.6 + 0.35 * c, pair=f"p{i}") for i, (a, b, c) in enumerate(values)]
@@ -138,8 +140,10 @@ def test_other_weights_are_changed_and_red_only_when_they_follow_prompts_less(bu
     """Simulated over 25 pairs of models: equal ones CHANGED, those a seed deviation worse red."""
     theirs = aligned(build, 0.0, 7, "old")
     cells = drifts(build, 48, 0.5, 0)
-    found = {shift: Counter(run(build, cells, weights="w2", ours=aligned(build, shift, 100 + i, "new"), theirs=theirs).status
-                            for i in range(25)) for shift in (0.0, -1.5, 1.5)}
+    found = {
+        shift: Counter(run(build, cells, weights="w2", ours=aligned(build, shift, 100 + i, "new"), theirs=theirs).status for i in range(25))
+        for shift in (0.0, -1.5, 1.5)
+    }
     assert found[0.0][Status.CHANGED] >= 22
     assert found[-1.5] == {Status.REGRESSION: 25}
     assert found[1.5] == {Status.CHANGED: 25}

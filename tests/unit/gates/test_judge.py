@@ -21,10 +21,8 @@ POLICY = Policy(draws=500)
 def run_of(build: Any, tag: str = "") -> Any:
     """An arm with everything that every gate needs: 60 rounds, 48 rewordings, 60 calls, forwards."""
     generator = np.random.default_rng(5)
-    edits = [build.score(task=f"task{i % 12}", edits=f"e{i // 12}", normalised=1 + generator.normal(0, 0.05), image=f"{tag}e{i}")
-             for i in range(48)]
-    return build.arm(scores=(*build.rounds([True] * 60, tag or "same"), *edits), cost=build.noisy(3.0, 0.02, 60, len(tag)),
-                     forwards=((16, 16),) * 60)
+    edits = [build.score(task=f"task{i % 12}", edits=f"e{i // 12}", normalised=1 + generator.normal(0, 0.05), image=f"{tag}e{i}") for i in range(48)]
+    return build.arm(scores=(*build.rounds([True] * 60, tag or "same"), *edits), cost=build.noisy(3.0, 0.02, 60, len(tag)), forwards=((16, 16),) * 60)
 
 
 def all_verdicts(evidence: Any) -> dict[str, Verdict]:
@@ -62,8 +60,10 @@ def planted(build: Any, fault: str) -> Any:
     if fault == "memory":
         return evidence_of(build, replace(good, cost=replace(good.cost, held_mib=tuple(18_000 + 2.0 * np.arange(60)))))
     if fault == "usability":
-        bad = [replace(one, usable=one.usable and (bool(one.edits) or i % 4 > 0), image=one.image if one.edits else f"bad{i}")
-               for i, one in enumerate(good.scores)]
+        bad = [
+            replace(one, usable=one.usable and (bool(one.edits) or i % 4 > 0), image=one.image if one.edits else f"bad{i}")
+            for i, one in enumerate(good.scores)
+        ]
         return evidence_of(build, replace(good, scores=tuple(bad)))
     if fault == "drift":
         return evidence_of(build, replace(good, forwards=((16, 8),) * 60), drifts=(build.drift(0.4, 14, 0.8),) * 60)

@@ -29,9 +29,7 @@ def named(verdict: Verdict, name: str) -> Finding:
 
 def simulated(build: Any, factor: float, spread: float, calls: int, times: int = 30) -> Counter[Status]:
     """Verdicts on noisy arms of which the candidate's takes `factor` as long."""
-    return Counter(
-        run(build, build.noisy(3 * factor, spread, calls, 2 * i), build.noisy(3.0, spread, calls, 2 * i + 1)).status for i in range(times)
-    )
+    return Counter(run(build, build.noisy(3 * factor, spread, calls, 2 * i), build.noisy(3.0, spread, calls, 2 * i + 1)).status for i in range(times))
 
 
 def test_equal_arms_pass_and_a_planted_slowdown_is_red(build: Any) -> None:

@@ -21,8 +21,14 @@ def test_the_bootstrap_of_a_ratio_agrees_with_scipys() -> None:
     generator = np.random.default_rng(0)
     ours, theirs = generator.lognormal(0.1, 0.05, 60), generator.lognormal(0, 0.05, 60)
     found = resampling.ratio_of_medians(ours, theirs, alpha=0.05, draws=4000, seed=0)
-    scipys = stats.bootstrap((ours, theirs), lambda a, b, axis: np.median(a, axis=axis) / np.median(b, axis=axis), method="percentile",
-                             confidence_level=0.9, n_resamples=4000, rng=np.random.default_rng(1)).confidence_interval
+    scipys = stats.bootstrap(
+        (ours, theirs),
+        lambda a, b, axis: np.median(a, axis=axis) / np.median(b, axis=axis),
+        method="percentile",
+        confidence_level=0.9,
+        n_resamples=4000,
+        rng=np.random.default_rng(1),
+    ).confidence_interval
     assert found.effect == pytest.approx(np.median(ours) / np.median(theirs))
     assert (found.low, found.high) == pytest.approx((scipys.low, scipys.high), abs=0.008)
 
@@ -53,9 +59,7 @@ def test_blocks_keep_autocorrelated_calls_honest() -> None:
     times = np.exp(noise)
     blocks = np.mean([ratio(a, b).low > 1 for a, b in zip(*times, strict=True)])
     single = generator.integers(0, 64, (2, 300, 64))
-    plain = np.mean([
-        np.quantile(np.median(a[single[0]], axis=1) / np.median(b[single[1]], axis=1), 0.05) > 1 for a, b in zip(*times, strict=True)
-    ])
+    plain = np.mean([np.quantile(np.median(a[single[0]], axis=1) / np.median(b[single[1]], axis=1), 0.05) > 1 for a, b in zip(*times, strict=True)])
     assert blocks < plain
     assert blocks <= 0.13
 
@@ -86,8 +90,9 @@ def test_a_seed_repeats_every_digit() -> None:
 def test_the_difference_of_medians_covers_its_truth() -> None:
     """The 5 % bounds lie on the right side of a true difference of 2 in about 95 %."""
     generator = np.random.default_rng(8)
-    found = [resampling.difference_of_medians(generator.normal(5, 1, 30), generator.normal(3, 1, 30), alpha=0.05, draws=400, seed=1)
-             for _ in range(200)]
+    found = [
+        resampling.difference_of_medians(generator.normal(5, 1, 30), generator.normal(3, 1, 30), alpha=0.05, draws=400, seed=1) for _ in range(200)
+    ]
     assert np.mean([one.low > 2 for one in found]) <= 0.1
     assert np.mean([one.high < 2 for one in found]) <= 0.1
 
@@ -108,8 +113,14 @@ def test_the_slopes_permutation_p_is_that_of_spearmans_test() -> None:
     """The same statistic, so about the same p as scipy's exact-by-permutation Spearman test."""
     generator = np.random.default_rng(10)
     x, y = np.arange(20.0), np.arange(20.0) * 0.05 + generator.normal(0, 1, 20)
-    theirs = stats.permutation_test((y,), lambda v: stats.spearmanr(x, v).statistic, permutation_type="pairings", alternative="greater",
-                                    n_resamples=999, rng=np.random.default_rng(1)).pvalue
+    theirs = stats.permutation_test(
+        (y,),
+        lambda v: stats.spearmanr(x, v).statistic,
+        permutation_type="pairings",
+        alternative="greater",
+        n_resamples=999,
+        rng=np.random.default_rng(1),
+    ).pvalue
     assert resampling.theil_sen(x, y, alpha=0.05, draws=4000, seed=0).p == pytest.approx(theirs, abs=0.05)
 
 
@@ -128,8 +139,9 @@ def test_a_slope_needs_two_different_x() -> None:
 def test_sign_flips_of_single_pairs_are_scipys_paired_permutation_test() -> None:
     """With every pair its own cluster all sign patterns are enumerated, as scipy does."""
     values = np.random.default_rng(11).normal(0.4, 1, 10)
-    theirs = stats.permutation_test((values, np.zeros(10)), lambda a, b, axis: np.mean(a - b, axis=axis), permutation_type="samples",
-                                    alternative="greater", n_resamples=np.inf).pvalue
+    theirs = stats.permutation_test(
+        (values, np.zeros(10)), lambda a, b, axis: np.mean(a - b, axis=axis), permutation_type="samples", alternative="greater", n_resamples=np.inf
+    ).pvalue
     found = resampling.sign_flip(values, range(10), alpha=0.05, draws=1000, seed=0)
     assert found.p_above == pytest.approx(theirs)
     assert found.mean == pytest.approx(values.mean())

@@ -34,8 +34,7 @@ def wordings(build: Any, reaction: float, seed: int, edits: int = 4, prompts: in
         found.append(build.score(task=f"t{prompt}", normalised=level, image=f"{seed}:{prompt}"))
         for edit in range(edits):
             now = level * (1 + generator.normal(0, reaction))
-            found.append(build.score(task=f"t{prompt}", edits=f"e{edit}", normalised=now, usable=now > usable,
-                                     image=f"{seed}:{prompt}:{edit}"))
+            found.append(build.score(task=f"t{prompt}", edits=f"e{edit}", normalised=now, usable=now > usable, image=f"{seed}:{prompt}:{edit}"))
     return tuple(found)
 
 
@@ -84,8 +83,12 @@ def test_the_reason_gives_both_medians_and_the_bounds(build: Any) -> None:
 def test_flips_alone_can_be_red(build: Any) -> None:
     """The same sizes of change, but half of the rewordings cost a usable image."""
     calm = wordings(build, 0.02, 1, usable=0.0)
-    lost = tuple(build.score(task=one.task, edits=one.edits, normalised=one.normalised, image=f"x{one.image}",
-                             usable=not one.edits or int(one.edits[1:]) % 2 == 0) for one in calm)
+    lost = tuple(
+        build.score(
+            task=one.task, edits=one.edits, normalised=one.normalised, image=f"x{one.image}", usable=not one.edits or int(one.edits[1:]) % 2 == 0
+        )
+        for one in calm
+    )
     verdict = run(build, lost, calm)
     assert verdict.status is Status.REGRESSION
     assert verdict.finding is not None
@@ -97,8 +100,10 @@ def test_flips_alone_can_be_red(build: Any) -> None:
 def test_a_large_mean_from_one_prompt_is_no_regression(build: Any) -> None:
     """One prompt of twelve changes by all it can: the mean passes the floor, the prompts show nothing."""
     calm = wordings(build, 0.02, 1, usable=-9.0)
-    wild = tuple(build.score(task=one.task, edits=one.edits, image=f"x{one.image}",
-                             normalised=0.0 if one.edits and one.task == "t0" else one.normalised) for one in calm)
+    wild = tuple(
+        build.score(task=one.task, edits=one.edits, image=f"x{one.image}", normalised=0.0 if one.edits and one.task == "t0" else one.normalised)
+        for one in calm
+    )
     verdict = run(build, wild, calm)
     assert named(verdict, "change").effect is not None
     assert (named(verdict, "change").effect or 0) > 5
@@ -108,8 +113,10 @@ def test_a_large_mean_from_one_prompt_is_no_regression(build: Any) -> None:
 def test_flips_of_one_prompt_are_no_proof_for_the_model(build: Any) -> None:
     """All flips on one prompt out of twelve: McNemar alone would be sure, clustered by prompt nothing is shown."""
     calm = wordings(build, 0.02, 1, edits=8, usable=0.0)
-    lost = tuple(build.score(task=one.task, edits=one.edits, normalised=one.normalised, image=f"x{one.image}",
-                             usable=not one.edits or one.task != "t0") for one in calm)
+    lost = tuple(
+        build.score(task=one.task, edits=one.edits, normalised=one.normalised, image=f"x{one.image}", usable=not one.edits or one.task != "t0")
+        for one in calm
+    )
     finding = named(run(build, lost, calm), "flips")
     assert finding.status is not Status.REGRESSION
     assert finding.p is not None
@@ -147,6 +154,7 @@ def test_rewordings_without_originals_and_none_at_all_are_undecided(build: Any) 
 
 def test_a_change_is_relative_to_the_original_within_guard_and_cap(build: Any) -> None:
     """A share of next to nothing is taken of the guard, and one ruined picture counts as 100 %."""
+
     def change(before: float, after: float) -> float:
         arm = build.arm(scores=(build.score(normalised=before), build.score(edits="e1", normalised=after)))
         return next(iter(reworded(arm, 0.25).values())).change

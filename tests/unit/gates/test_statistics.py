@@ -56,7 +56,9 @@ def test_the_bound_of_a_paired_fall_covers_its_truth_at_every_sample(truth: tupl
     n, (p_worse, p_better) = 25, truth
     missed = sum(
         stats.multinomial.pmf([b, c, n - b - c], n, [p_worse, p_better, 1 - p_worse - p_better])
-        for b in range(n + 1) for c in range(n + 1 - b) if exact.paired_upper(b, c, n, 0.05) < p_worse - p_better
+        for b in range(n + 1)
+        for c in range(n + 1 - b)
+        if exact.paired_upper(b, c, n, 0.05) < p_worse - p_better
     )
     assert missed <= 0.0502  # two ten-thousandths for the grid over the nuisance rate
 

@@ -27,18 +27,36 @@ from swapgate.runs.pixels import pixel_hash
 def card(timeout: float = 30.0, engine: str = "scripted", **options: Any) -> Card:
     """A scripted card with these options."""
     return Card(
-        id="s", title="s", engine=engine, source="none", revision=None, pipeline=None, device="auto", dtype={"cpu": "float32"}, call={},
-        negative_prompt={}, expected_forwards=None, tasks=("t",), judge=Judge(source="j"), ceilings={}, usability_floor=0.0,
-        timeout_seconds=timeout, licence="none", options=options, path=Path("s.toml"),
+        id="s",
+        title="s",
+        engine=engine,
+        source="none",
+        revision=None,
+        pipeline=None,
+        device="auto",
+        dtype={"cpu": "float32"},
+        call={},
+        negative_prompt={},
+        expected_forwards=None,
+        tasks=("t",),
+        judge=Judge(source="j"),
+        ceilings={},
+        usability_floor=0.0,
+        timeout_seconds=timeout,
+        licence="none",
+        options=options,
+        path=Path("s.toml"),
     )
 
 
 def call(seed: int = 1, images: int = 1, prompt: str = "a red cup") -> Call:
     """A call of one or more requests of 64 x 48 pixels."""
-    return Call(requests=tuple(
-        Request(model="s", task="t", language="en", seed=seed, index=index, prompt=prompt, negative_prompt=None, width=64, height=48, call=())
-        for index in range(images)
-    ))
+    return Call(
+        requests=tuple(
+            Request(model="s", task="t", language="en", seed=seed, index=index, prompt=prompt, negative_prompt=None, width=64, height=48, call=())
+            for index in range(images)
+        )
+    )
 
 
 @pytest.fixture

@@ -25,15 +25,28 @@ NAMES = st.text(min_size=1, max_size=12)
 def cards() -> st.SearchStrategy[Card]:
     """Any card."""
     return st.builds(
-        Card, id=NAMES, title=st.text(), engine=NAMES, source=NAMES, revision=st.none() | NAMES, pipeline=st.none() | NAMES,
-        device=st.just("auto"), dtype=st.just(MappingProxyType({"cpu": "float32", "cuda": "bfloat16"})),
-        call=st.dictionaries(NAMES, SCALARS, max_size=3).map(MappingProxyType), negative_prompt=st.dictionaries(NAMES, st.text(), max_size=2).map(MappingProxyType),
-        expected_forwards=st.none() | st.integers(1, 100), tasks=st.lists(NAMES, max_size=3).map(tuple),
+        Card,
+        id=NAMES,
+        title=st.text(),
+        engine=NAMES,
+        source=NAMES,
+        revision=st.none() | NAMES,
+        pipeline=st.none() | NAMES,
+        device=st.just("auto"),
+        dtype=st.just(MappingProxyType({"cpu": "float32", "cuda": "bfloat16"})),
+        call=st.dictionaries(NAMES, SCALARS, max_size=3).map(MappingProxyType),
+        negative_prompt=st.dictionaries(NAMES, st.text(), max_size=2).map(MappingProxyType),
+        expected_forwards=st.none() | st.integers(1, 100),
+        tasks=st.lists(NAMES, max_size=3).map(tuple),
         judge=st.builds(Judge, source=NAMES, pretrained=st.none() | NAMES),
         ceilings=st.dictionaries(NAMES, st.builds(Ceilings, memory_mib=st.none() | st.floats(1, 1e6)), max_size=2).map(MappingProxyType),
-        usability_floor=st.floats(0, 1), timeout_seconds=st.floats(0.1, 1e4), licence=st.text(),
-        options=st.dictionaries(NAMES, SCALARS, max_size=3).map(MappingProxyType), faults=st.lists(NAMES, max_size=2).map(tuple),
-        path=st.just(Path("cards/some.toml")), root=st.just(Path("root")),
+        usability_floor=st.floats(0, 1),
+        timeout_seconds=st.floats(0.1, 1e4),
+        licence=st.text(),
+        options=st.dictionaries(NAMES, SCALARS, max_size=3).map(MappingProxyType),
+        faults=st.lists(NAMES, max_size=2).map(tuple),
+        path=st.just(Path("cards/some.toml")),
+        root=st.just(Path("root")),
     )
 
 
@@ -56,11 +69,23 @@ def test_request_keys_survive_the_way(prompt: str, seed: int, images: int, argum
     """The key is the identity of a generation: both sides must agree on it."""
     import json
 
-    call = Call(requests=tuple(
-        Request(model="m", task="t", language="zh", seed=seed, index=index, prompt=prompt, negative_prompt=None, width=64, height=64,
-                call=tuple(sorted(arguments.items())))  # type: ignore[arg-type]
-        for index in range(images)
-    ))
+    call = Call(
+        requests=tuple(
+            Request(
+                model="m",
+                task="t",
+                language="zh",
+                seed=seed,
+                index=index,
+                prompt=prompt,
+                negative_prompt=None,
+                width=64,
+                height=64,
+                call=tuple(sorted(arguments.items())),
+            )  # type: ignore[arg-type]
+            for index in range(images)
+        )
+    )
     back = wire.call_from_json(json.loads(json.dumps(wire.call_to_json(call))))
     assert [request.key for request in back.requests] == [request.key for request in call.requests]
 

@@ -88,8 +88,12 @@ def device(monkeypatch: pytest.MonkeyPatch, fake: FakeNvml, uuid: str = UUID) ->
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("NVIDIA H200", "nvidia-h200"), ("NVIDIA A100-SXM4-80GB", "nvidia-a100-sxm4-80gb"), ("NVIDIA GeForce RTX 4090", "nvidia-geforce-rtx-4090"),
-        ("Intel(R) Xeon(R) Platinum 8480+", "intel-xeon-platinum-8480"), ("AMD EPYC", "amd-epyc"), ("  ", ""),
+        ("NVIDIA H200", "nvidia-h200"),
+        ("NVIDIA A100-SXM4-80GB", "nvidia-a100-sxm4-80gb"),
+        ("NVIDIA GeForce RTX 4090", "nvidia-geforce-rtx-4090"),
+        ("Intel(R) Xeon(R) Platinum 8480+", "intel-xeon-platinum-8480"),
+        ("AMD EPYC", "amd-epyc"),
+        ("  ", ""),
     ],
 )
 def test_a_slug_is_lower_case_words(name: str, expected: str) -> None:
@@ -119,9 +123,15 @@ def test_a_uuid_with_its_prefix_is_taken_as_it_is(uuid: str, monkeypatch: pytest
     assert fake.asked == [uuid]
 
 
-@pytest.mark.parametrize(("bits", "reasons"), [
-    (0x1, ()), (0x4, ("software-power-cap",)), (0x21, ("software-thermal",)), (0xC8, ("hardware-slowdown", "hardware-thermal", "hardware-power-brake")),
-])
+@pytest.mark.parametrize(
+    ("bits", "reasons"),
+    [
+        (0x1, ()),
+        (0x4, ("software-power-cap",)),
+        (0x21, ("software-thermal",)),
+        (0xC8, ("hardware-slowdown", "hardware-thermal", "hardware-power-brake")),
+    ],
+)
 @pytest.mark.parametrize("missing", [(), ("nvmlDeviceGetCurrentClocksEventReasons",)])
 def test_throttling_is_named_and_idling_is_not_throttling(
     bits: int, reasons: tuple[str, ...], missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
@@ -150,10 +160,15 @@ class TestProcessMemory:
         """NVML then lists numbers of the host."""
         assert device(monkeypatch, FakeNvml([Entry(999_999_999, 37 * MIB)])).process_mib() == 37
 
-    @pytest.mark.parametrize("fake", [
-        FakeNvml(), FakeNvml([Entry(999_999_998, MIB), Entry(999_999_999, MIB)]), FakeNvml([Entry(os.getpid(), None)]),
-        FakeNvml(failing=("nvmlDeviceGetComputeRunningProcesses",)),
-    ])
+    @pytest.mark.parametrize(
+        "fake",
+        [
+            FakeNvml(),
+            FakeNvml([Entry(999_999_998, MIB), Entry(999_999_999, MIB)]),
+            FakeNvml([Entry(os.getpid(), None)]),
+            FakeNvml(failing=("nvmlDeviceGetComputeRunningProcesses",)),
+        ],
+    )
     def test_what_cannot_be_told_is_none_with_a_note(self, fake: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
         """A guess between two strangers would be wrong half of the time."""
         nvml = device(monkeypatch, fake)

@@ -11,8 +11,17 @@ import pytest
 from swapgate.pytest_plugin.options import NULL_PROCESSES, is_strict, options_of
 
 NOTHING: dict[str, Any] = {
-    "swapgate_model": "", "swapgate_task": "", "swapgate_against": "", "swapgate_run_dir": "", "swapgate_resume": "", "swapgate_replay": "",
-    "swapgate_null": 0, "swapgate_update": False, "swapgate_reason": "", "swapgate_allow_ci": False, "override_ini": None,
+    "swapgate_model": "",
+    "swapgate_task": "",
+    "swapgate_against": "",
+    "swapgate_run_dir": "",
+    "swapgate_resume": "",
+    "swapgate_replay": "",
+    "swapgate_null": 0,
+    "swapgate_update": False,
+    "swapgate_reason": "",
+    "swapgate_allow_ci": False,
+    "override_ini": None,
 }
 
 
@@ -60,9 +69,13 @@ def test_paths_are_relative_to_where_pytest_was_called(name: str, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"resume": "a", "replay": "b"}, "exclude each other"), ({"resume": "a", "run_dir": "b"}, "--run-dir names a new run"),
-     ({"replay": "a", "run_dir": "b"}, "--run-dir names a new run"), ({"replay": "a", "update": True}, "baselines accept --run=RUN"),
-     ({"null": -1}, "0 or more")],
+    [
+        ({"resume": "a", "replay": "b"}, "exclude each other"),
+        ({"resume": "a", "run_dir": "b"}, "--run-dir names a new run"),
+        ({"replay": "a", "run_dir": "b"}, "--run-dir names a new run"),
+        ({"replay": "a", "update": True}, "baselines accept --run=RUN"),
+        ({"null": -1}, "0 or more"),
+    ],
 )
 def test_contradictions_are_usage_errors_that_say_what_to_do(given: dict[str, Any], message: str) -> None:
     """Before anything is read."""
@@ -95,6 +108,20 @@ def test_the_command_is_kept_as_typed() -> None:
 def test_every_option_is_in_the_help(pytester: pytest.Pytester) -> None:
     """With what it takes."""
     result = pytester.runpytest_inprocess("--help", "-p", "no:cacheprovider")
-    result.stdout.fnmatch_lines_random([f"*{one}*" for one in ("--model=A,B", "--task=X,Y", "--against=A", "--run-dir=PATH", "--resume=RUN",
-                                                               "--replay=RUN", "--null=N", "--update-baselines", "--baseline-reason=TEXT",
-                                                               "--allow-ci-update")])
+    result.stdout.fnmatch_lines_random(
+        [
+            f"*{one}*"
+            for one in (
+                "--model=A,B",
+                "--task=X,Y",
+                "--against=A",
+                "--run-dir=PATH",
+                "--resume=RUN",
+                "--replay=RUN",
+                "--null=N",
+                "--update-baselines",
+                "--baseline-reason=TEXT",
+                "--allow-ci-update",
+            )
+        ]
+    )

@@ -35,8 +35,19 @@ class Benchmark:
 
 def cost(*seconds: float) -> Cost:
     n = len(seconds)
-    return Cost(seconds=seconds, first_step=(), text=(), denoise=(), decode=(), peak_mib=tuple(100.0 + i for i in range(n)), held_mib=(1.0,) * n,
-                images=(1,) * n, numbers=tuple(range(n)), first_call_seconds=9.0, load_seconds=3.0)
+    return Cost(
+        seconds=seconds,
+        first_step=(),
+        text=(),
+        denoise=(),
+        decode=(),
+        peak_mib=tuple(100.0 + i for i in range(n)),
+        held_mib=(1.0,) * n,
+        images=(1,) * n,
+        numbers=tuple(range(n)),
+        first_call_seconds=9.0,
+        load_seconds=3.0,
+    )
 
 
 def played(monkeypatch: pytest.MonkeyPatch, found: Cost | None, task: str = "all") -> tuple[Benchmark, list[list[str]]]:

@@ -20,9 +20,18 @@ seconds = st.lists(st.floats(min_value=1e-4, max_value=1e3), min_size=1, max_siz
 def made(sample, values, **more):
     """Cost whose calls took `values` seconds, with stages that are shares of them."""
     n = len(values)
-    raw = {**sample.cost(calls=1), "seconds": values, "text": [0.1 * v for v in values], "denoise": [0.6 * v for v in values],
-           "decode": [0.2 * v for v in values], "peak_mib": [100.0 + i for i in range(n)], "held_mib": [50.0] * n, "images": [1] * n,
-           "numbers": list(range(n)), **more}
+    raw = {
+        **sample.cost(calls=1),
+        "seconds": values,
+        "text": [0.1 * v for v in values],
+        "denoise": [0.6 * v for v in values],
+        "decode": [0.2 * v for v in values],
+        "peak_mib": [100.0 + i for i in range(n)],
+        "held_mib": [50.0] * n,
+        "images": [1] * n,
+        "numbers": list(range(n)),
+        **more,
+    }
     return Cost(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
 
 
@@ -47,10 +56,18 @@ def test_order_on_the_axis_is_the_order_of_the_figures(sample):
     assert chart.text == "x: 18\u202f%, interval 15\u202f% to 21\u202f%, limit 5\u202f%"
 
 
-@pytest.mark.parametrize(("name", "unit", "limit", "below"), [
-    ("total", "%", 5.0, False), ("peak", "MiB", 128.0, False), ("difference", "points", -5.0, True), ("ssim", "SSIM", 0.98, True),
-    ("psnr", "dB", 30.0, True), ("floor", "%", 80.0, True), ("change", "points", 5.0, False),
-])
+@pytest.mark.parametrize(
+    ("name", "unit", "limit", "below"),
+    [
+        ("total", "%", 5.0, False),
+        ("peak", "MiB", 128.0, False),
+        ("difference", "points", -5.0, True),
+        ("ssim", "SSIM", 0.98, True),
+        ("psnr", "dB", 30.0, True),
+        ("floor", "%", 80.0, True),
+        ("change", "points", 5.0, False),
+    ],
+)
 def test_the_worse_side_of_the_limit_is_the_tinted_one(sample, name, unit, limit, below):
     """Slower and larger is to the right of a limit; less usable and less alike to its left, whatever the verdict."""
     for status in (Status.PASS, Status.REGRESSION, Status.INCONCLUSIVE):
@@ -64,7 +81,9 @@ def test_a_unit_whose_direction_is_not_known_is_not_tinted(sample):
     assert charts.interval_chart(sample.finding("x", Status.PASS, effect=1.0, limit=2.0, unit="furlong")).worse is None
 
 
-@pytest.mark.parametrize("figures", [{}, {"effect": 1.0}, {"limit": 3.0}, {"effect": float("nan"), "limit": 3.0}, {"effect": 1.0, "low": 1.0, "high": 1.0}])
+@pytest.mark.parametrize(
+    "figures", [{}, {"effect": 1.0}, {"limit": 3.0}, {"effect": float("nan"), "limit": 3.0}, {"effect": 1.0, "low": 1.0, "high": 1.0}]
+)
 def test_where_nothing_can_be_compared_nothing_is_drawn(sample, figures):
     """A single figure needs no axis."""
     assert charts.interval_chart(sample.finding("x", Status.PASS, **figures)) is None
@@ -137,4 +156,8 @@ def test_growth_rises_on_the_drawing(sample):
     heights = [float(y) for _, y in re.findall(r"([\d.]+),([\d.]+)", held.path)]
     assert heights == sorted(heights, reverse=True)
     assert [(trace.side, trace.kind) for trace in chart.traces] == [
-        ("baseline", "peak"), ("baseline", "held"), ("candidate", "peak"), ("candidate", "held")]
+        ("baseline", "peak"),
+        ("baseline", "held"),
+        ("candidate", "peak"),
+        ("candidate", "held"),
+    ]

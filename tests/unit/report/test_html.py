@@ -109,18 +109,32 @@ def test_hostile_prompts_are_shown_as_they_were_written(page, sample):
 
 def said_everywhere(sample, said):
     """The elements and attribute names of a small page on which every free text is `said`."""
-    facts = {"schema": 1, "run": said, "path": said, "created": said, "command": said, "planned": {"cells": 1, "images": 1},
-             "measured": {"cells": 1, "images": 1}, "outcome": {"red": True, "reason": said}}
+    facts = {
+        "schema": 1,
+        "run": said,
+        "path": said,
+        "created": said,
+        "command": said,
+        "planned": {"cells": 1, "images": 1},
+        "measured": {"cells": 1, "images": 1},
+        "outcome": {"red": True, "reason": said},
+    }
     claim = sample.finding(said, Status.ERROR, effect=1.0, unit=said, reason=said)
     verdict = sample.verdict("drift", "t", Status.ERROR, said, claim, claim, next_=said)
     row = {"model": sample.MODEL, "task": "t", "language": "en", "seed": 1, "prompt": said}
-    report = model.parse({
-        **facts, "verdicts": [verdict.as_json()], "policy": {said: said}, "environment": {said: [said]},
-        "models": [{"id": sample.MODEL, "title": said, "baseline": said, "versions": {said: said}, "faults": [said], "device_name": said}],
-        "suspects": [{"model": said, "what": said, "baseline": said, "candidate": said}], "tasks": [{"id": "t", "title": {"en": said, "zh": said}}],
-        "images": [{**row, "original": said + "!", "edits": said, "failed": [said], "failure": said}],
-        "wording": [{**row, "prompt": "", "reworded": "", "edits": said, "kinds": [said]}],
-    })
+    report = model.parse(
+        {
+            **facts,
+            "verdicts": [verdict.as_json()],
+            "policy": {said: said},
+            "environment": {said: [said]},
+            "models": [{"id": sample.MODEL, "title": said, "baseline": said, "versions": {said: said}, "faults": [said], "device_name": said}],
+            "suspects": [{"model": said, "what": said, "baseline": said, "candidate": said}],
+            "tasks": [{"id": "t", "title": {"en": said, "zh": said}}],
+            "images": [{**row, "original": said + "!", "edits": said, "failed": [said], "failure": said}],
+            "wording": [{**row, "prompt": "", "reworded": "", "edits": said, "kinds": [said]}],
+        }
+    )
     page = Reader(html.render(report, NOTHING))
     assert page.mistakes == []
     return [tag for tag, _ in page.elements], {key for _, attrs in page.elements for key in attrs}
@@ -151,7 +165,7 @@ def test_every_cell_of_the_table_links_to_its_details(page, report):
 
 def test_the_answer_the_counts_and_the_measure_stand_on_top(source):
     """Before any navigation: may I upgrade, yes or no."""
-    top = Reader(source[source.index("<header"): source.index("<nav")]).words
+    top = Reader(source[source.index("<header") : source.index("<nav")]).words
     assert "Do not upgrade: slower and less usable (2 of 14 cells regressed, 1 could not be measured)" in top
     assert "14 of 17 cells measured, 9 decided; 24 of 26 images" in top
     for status in Status:
@@ -203,9 +217,22 @@ def test_chinese_text_is_marked_as_chinese(page):
 
 def test_a_comparison_says_who_is_better_at_what(data):
     """With --against the table names the models, and there are no suspects."""
-    row = {"gate": "latency", "task": "all", "model": "standin-qwen", "claim": "total", "a": 0.5, "b": 0.4, "effect": -20.0, "low": -23.0, "high": -17.0,
-           "unit": "%", "n": 24}
-    data.update(against="standin-flux", comparison=[{**row, "better": "b"}, {**row, "better": "a"}, {**row, "better": "same"}, {**row, "better": "unclear"}])
+    row = {
+        "gate": "latency",
+        "task": "all",
+        "model": "standin-qwen",
+        "claim": "total",
+        "a": 0.5,
+        "b": 0.4,
+        "effect": -20.0,
+        "low": -23.0,
+        "high": -17.0,
+        "unit": "%",
+        "n": 24,
+    }
+    data.update(
+        against="standin-flux", comparison=[{**row, "better": "b"}, {**row, "better": "a"}, {**row, "better": "same"}, {**row, "better": "unclear"}]
+    )
     words = Reader(html.render(model.parse(data), NOTHING)).words
     assert "Who is better at what" in words
     assert "Do not replace standin-flux" in words
@@ -222,8 +249,15 @@ def test_planted_faults_are_announced_on_top(data):
 
 def test_a_run_with_nothing_in_it_is_a_page_too():
     """Interrupted before the first image: not decided, and said so."""
-    report = model.parse({"schema": 1, "run": "r", "planned": {"cells": 3, "images": 9}, "measured": {"cells": 0, "images": 0},
-                          "outcome": {"red": True, "reason": "no cell was judged"}})
+    report = model.parse(
+        {
+            "schema": 1,
+            "run": "r",
+            "planned": {"cells": 3, "images": 9},
+            "measured": {"cells": 0, "images": 0},
+            "outcome": {"red": True, "reason": "no cell was judged"},
+        }
+    )
     page = Reader(html.render(report, NOTHING))
     assert "Not decided: no cell was judged" in page.words
     assert "0 of 3 cells measured" in page.words
@@ -256,7 +290,10 @@ def test_240_images_are_a_matter_of_seconds(sample, tmp_path):
     """The budget is 5 s on two cores; processor time is what other processes cannot stretch."""
     shelf = sample.Shelf(tmp_path / "images")
     data = sample.data(shelf)
-    made = [{**data["images"][0], "seed": n, "baseline": shelf.add(sample.scene(n, "a")), "candidate": shelf.add(sample.scene(n, "a", shift=3))} for n in range(120)]
+    made = [
+        {**data["images"][0], "seed": n, "baseline": shelf.add(sample.scene(n, "a")), "candidate": shelf.add(sample.scene(n, "a", shift=3))}
+        for n in range(120)
+    ]
     (tmp_path / "verdicts.json").write_text(sample.dumps({**data, "images": made}), encoding="utf-8")
     started = time.process_time()
     reporting.build(tmp_path, shelf)
@@ -276,8 +313,9 @@ def colours(block):
 
 def contrast(one, other):
     """WCAG 2 contrast ratio of two #rrggbb colours."""
+
     def light(colour):
-        channels = [int(colour[n: n + 2], 16) / 255 for n in (1, 3, 5)]
+        channels = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

@@ -143,8 +143,19 @@ def test_the_environment_is_read_when_publishing_and_not_before(report, tmp_path
 
 def test_a_comparison_names_the_better_model(data):
     """With --against the table of who is better is there, with the names of both."""
-    row = {"gate": "latency", "task": "all", "model": "standin-qwen", "claim": "total", "a": 0.5, "b": 0.4, "effect": -20.0, "low": -23.0, "high": -17.0,
-           "unit": "%", "n": 24}
+    row = {
+        "gate": "latency",
+        "task": "all",
+        "model": "standin-qwen",
+        "claim": "total",
+        "a": 0.5,
+        "b": 0.4,
+        "effect": -20.0,
+        "low": -23.0,
+        "high": -17.0,
+        "unit": "%",
+        "n": 24,
+    }
     data.update(against="standin-flux", comparison=[{**row, "better": better} for better in ("a", "b", "same", "unclear")])
     rows = table(markdown.summary(data), "Who is better at what")
     assert [line[-1] for line in rows[2:]] == ["standin-flux", "standin-qwen", "no worse", "unclear"]

@@ -65,13 +65,26 @@ def test_statuses_that_do_not_occur_are_left_out_of_the_counts(data):
     assert model.parse(data).counts == {Status.PASS: 1}
 
 
-@pytest.mark.parametrize(("bent", "key"), [
-    ({"schema": 2}, "schema"), ({"schema": None}, "schema"), ({"planned": None}, "planned"), ({"planned": {"cells": 1}}, "planned.images"),
-    ({"outcome": []}, "outcome"), ({"images": "none"}, "images"), ({"images": [{"model": "m"}]}, "images[0].task"), ({"run": None}, "run"),
-    ({"verdicts": [{"gate": "latency"}]}, "verdicts[0]"), ({"verdicts": [7]}, "verdicts[0]"), ({"counts": {"GREAT": 3}}, "counts"),
-    ({"counts": [1]}, "counts"), ({"costs": [3]}, "costs[0]"), ({"costs": [{"model": "m", "task": "t", "candidate": {"seconds": []}}]}, "costs[0].candidate.first_step"),
-    ({"tasks": [None]}, "tasks[0]"),
-])
+@pytest.mark.parametrize(
+    ("bent", "key"),
+    [
+        ({"schema": 2}, "schema"),
+        ({"schema": None}, "schema"),
+        ({"planned": None}, "planned"),
+        ({"planned": {"cells": 1}}, "planned.images"),
+        ({"outcome": []}, "outcome"),
+        ({"images": "none"}, "images"),
+        ({"images": [{"model": "m"}]}, "images[0].task"),
+        ({"run": None}, "run"),
+        ({"verdicts": [{"gate": "latency"}]}, "verdicts[0]"),
+        ({"verdicts": [7]}, "verdicts[0]"),
+        ({"counts": {"GREAT": 3}}, "counts"),
+        ({"counts": [1]}, "counts"),
+        ({"costs": [3]}, "costs[0]"),
+        ({"costs": [{"model": "m", "task": "t", "candidate": {"seconds": []}}]}, "costs[0].candidate.first_step"),
+        ({"tasks": [None]}, "tasks[0]"),
+    ],
+)
 def test_a_file_that_cannot_be_shown_names_file_and_key(bent, key):
     """The error says which file and which key, and how to get a good file."""
     with pytest.raises(RunBroken) as caught:

@@ -18,25 +18,35 @@ def run_of(sample, *statuses, gate="latency", **more):
     verdicts = [sample.verdict(gate, f"t{n}", status, "because", next_="do this") for n, status in enumerate(statuses)]
     red = any(status in RED for status in statuses) or not any(status in DECIDED for status in statuses)
     n = len(statuses)
-    return model.parse({
-        "schema": 1, "run": "r", "planned": {"cells": n, "images": n}, "measured": {"cells": n, "images": n},
-        "outcome": {"red": red, "reason": "nothing was decided" if red else ""}, "verdicts": [verdict.as_json() for verdict in verdicts], **more,
-    })
+    return model.parse(
+        {
+            "schema": 1,
+            "run": "r",
+            "planned": {"cells": n, "images": n},
+            "measured": {"cells": n, "images": n},
+            "outcome": {"red": red, "reason": "nothing was decided" if red else ""},
+            "verdicts": [verdict.as_json() for verdict in verdicts],
+            **more,
+        }
+    )
 
 
-@pytest.mark.parametrize(("statuses", "tone", "said"), [
-    ((Status.PASS,), "yes", "Safe to upgrade: the only cell held"),
-    ((Status.PASS, Status.IMPROVED), "yes", "Safe to upgrade: all 2 cells held, 1 of them better"),
-    ((Status.PASS, Status.CHANGED), "changed", "Changed, not shown worse: 1 of 2 cells changed"),
-    ((Status.CHANGED, Status.CHANGED), "changed", "Changed, not shown worse: all 2 cells changed"),
-    ((Status.REGRESSION, Status.PASS), "no", "Do not upgrade: slower (1 of 2 cells regressed)"),
-    ((Status.ERROR, Status.PASS), "no", "Do not upgrade: 1 of 2 cells could not be measured"),
-    ((Status.ERROR, Status.REGRESSION, Status.PASS), "no", "Do not upgrade: slower (1 of 3 cells regressed, 1 could not be measured)"),
-    ((Status.PASS, Status.INCONCLUSIVE), "open", "Not decided: 1 of 2 cells inconclusive; nothing regressed"),
-    ((Status.CHANGED, Status.NEW), "open", "Not decided: 1 of 2 cells without a baseline; nothing regressed"),
-    ((Status.INCOMPARABLE,), "open", "Not decided: the only cell incomparable; nothing regressed"),
-    ((), "open", "Not decided: nothing was decided"),
-])
+@pytest.mark.parametrize(
+    ("statuses", "tone", "said"),
+    [
+        ((Status.PASS,), "yes", "Safe to upgrade: the only cell held"),
+        ((Status.PASS, Status.IMPROVED), "yes", "Safe to upgrade: all 2 cells held, 1 of them better"),
+        ((Status.PASS, Status.CHANGED), "changed", "Changed, not shown worse: 1 of 2 cells changed"),
+        ((Status.CHANGED, Status.CHANGED), "changed", "Changed, not shown worse: all 2 cells changed"),
+        ((Status.REGRESSION, Status.PASS), "no", "Do not upgrade: slower (1 of 2 cells regressed)"),
+        ((Status.ERROR, Status.PASS), "no", "Do not upgrade: 1 of 2 cells could not be measured"),
+        ((Status.ERROR, Status.REGRESSION, Status.PASS), "no", "Do not upgrade: slower (1 of 3 cells regressed, 1 could not be measured)"),
+        ((Status.PASS, Status.INCONCLUSIVE), "open", "Not decided: 1 of 2 cells inconclusive; nothing regressed"),
+        ((Status.CHANGED, Status.NEW), "open", "Not decided: 1 of 2 cells without a baseline; nothing regressed"),
+        ((Status.INCOMPARABLE,), "open", "Not decided: the only cell incomparable; nothing regressed"),
+        ((), "open", "Not decided: nothing was decided"),
+    ],
+)
 def test_the_headline_answers_in_one_line(sample, statuses, tone, said):
     """Yes, no, changed or open: the four answers a reader can get."""
     answer = phrases.headline(run_of(sample, *statuses))
@@ -76,12 +86,29 @@ def test_against_a_model_the_question_is_replacement(sample):
     assert str(phrases.headline(run_of(sample, Status.PASS, against="flux"))).startswith("Safe to replace flux")
 
 
-@pytest.mark.parametrize(("value", "unit", "said"), [
-    (None, "s", "—"), (math.nan, "s", "—"), (math.inf, "", "—"), (0.0, "%", "0 %"), (-0.0, "", "0"), (0.4123, "s", "0.412 s"),
-    (-37.46, "points", "−37.5 points"), (1.0634, "ratio", "×1.06"), (0.931, "share", "93.1 %"), (18841.0, "MiB", "18 841 MiB"),
-    (5.0, "%", "5 %"), (4.04, "%", "4 %"), (1.0, "SSIM", "1 SSIM"), (0.9984, "SSIM", "0.998 SSIM"), (3.0, "requests", "3 requests"), (0.00001, "", "1.00e-05"),
-    (99.97, "s", "100 s"), (2.5e9, "", "2.50e+09"),
-])
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (None, "s", "—"),
+        (math.nan, "s", "—"),
+        (math.inf, "", "—"),
+        (0.0, "%", "0 %"),
+        (-0.0, "", "0"),
+        (0.4123, "s", "0.412 s"),
+        (-37.46, "points", "−37.5 points"),
+        (1.0634, "ratio", "×1.06"),
+        (0.931, "share", "93.1 %"),
+        (18841.0, "MiB", "18 841 MiB"),
+        (5.0, "%", "5 %"),
+        (4.04, "%", "4 %"),
+        (1.0, "SSIM", "1 SSIM"),
+        (0.9984, "SSIM", "0.998 SSIM"),
+        (3.0, "requests", "3 requests"),
+        (0.00001, "", "1.00e-05"),
+        (99.97, "s", "100 s"),
+        (2.5e9, "", "2.50e+09"),
+    ],
+)
 def test_numbers_read_as_people_say_them(value, unit, said):
     """Three digits, a real minus sign, a thin space before the unit."""
     assert phrases.number(value, unit).replace("\u202f", " ") == said.replace("e-05", "e−05")

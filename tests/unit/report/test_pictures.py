@@ -17,8 +17,16 @@ small = st.tuples(st.integers(1, 20), st.integers(1, 20))
 def report_of(*pairs):
     """A report whose images are these (baseline, candidate) hashes."""
     rows = [{"model": "m", "task": "t", "language": "en", "seed": n, "baseline": one, "candidate": other} for n, (one, other) in enumerate(pairs)]
-    return model.parse({"schema": 1, "run": "r", "planned": {"cells": 0, "images": 0}, "measured": {"cells": 0, "images": 0},
-                        "outcome": {"red": True}, "images": rows})
+    return model.parse(
+        {
+            "schema": 1,
+            "run": "r",
+            "planned": {"cells": 0, "images": 0},
+            "measured": {"cells": 0, "images": 0},
+            "outcome": {"red": True},
+            "images": rows,
+        }
+    )
 
 
 def opened(folder, picture):
@@ -44,8 +52,17 @@ def test_every_pixel_survives_and_no_file_grows(sample, shelf, tmp_path, side):
     assert (tmp_path / found.src).stat().st_size <= shelf(sha).stat().st_size
 
 
-@pytest.mark.parametrize(("mode", "name", "options"), [("RGBA", "a.png", {}), ("L", "g.png", {}), ("P", "p.png", {}), ("I;16", "deep.png", {}),
-                                                       ("RGB", "x.webp", {"lossless": True}), ("RGB", "y.jpg", {})])
+@pytest.mark.parametrize(
+    ("mode", "name", "options"),
+    [
+        ("RGBA", "a.png", {}),
+        ("L", "g.png", {}),
+        ("P", "p.png", {}),
+        ("I;16", "deep.png", {}),
+        ("RGB", "x.webp", {"lossless": True}),
+        ("RGB", "y.jpg", {}),
+    ],
+)
 def test_every_mode_and_format_arrives_unchanged(tmp_path, mode, name, options):
     """What WebP would have to convert is copied as it is."""
     ramp = np.arange(256, dtype=np.uint16).reshape(16, 16)

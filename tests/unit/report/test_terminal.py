@@ -41,22 +41,41 @@ def test_a_long_list_is_cut_and_counted(sample, data):
     assert sum(line.startswith("  NEW") for line in lines) == terminal.MOST_CELLS
     assert "  and 12 more to look at, in the report" in lines
     assert [line for line in lines if line.startswith("next:")] == [
-        "next: accept t0", "next: accept t1", "next: accept t2", "next: 17 more, each with its cell in the report"]
+        "next: accept t0",
+        "next: accept t1",
+        "next: accept t2",
+        "next: 17 more, each with its cell in the report",
+    ]
 
 
 def test_a_run_that_held_is_told_in_four_lines(sample, data):
     """Nothing to look at, nothing to type."""
-    data.update(verdicts=[sample.verdict("drift", "t", Status.PASS, "same").as_json()], counts={"PASS": 1}, planned={"cells": 1, "images": 1},
-                measured={"cells": 1, "images": 1, "decided": 1}, outcome={"red": False, "reason": ""})
+    data.update(
+        verdicts=[sample.verdict("drift", "t", Status.PASS, "same").as_json()],
+        counts={"PASS": 1},
+        planned={"cells": 1, "images": 1},
+        measured={"cells": 1, "images": 1, "decided": 1},
+        outcome={"red": False, "reason": ""},
+    )
     assert terminal.summary_lines(data, PAGE) == [
-        "swapgate: Safe to upgrade: the only cell held", "verdicts: 1 PASS", "measured: 1 of 1 cells measured, 1 decided; 1 of 1 images",
-        "report: file:///runs/x/report/index.html"]
+        "swapgate: Safe to upgrade: the only cell held",
+        "verdicts: 1 PASS",
+        "measured: 1 of 1 cells measured, 1 decided; 1 of 1 images",
+        "report: file:///runs/x/report/index.html",
+    ]
 
 
 def test_a_run_without_verdicts_is_told_too():
     """Interrupted before anything was judged."""
-    report = model.parse({"schema": 1, "run": "r", "planned": {"cells": 2, "images": 2}, "measured": {"cells": 0, "images": 0},
-                          "outcome": {"red": True, "reason": "no cell was judged"}})
+    report = model.parse(
+        {
+            "schema": 1,
+            "run": "r",
+            "planned": {"cells": 2, "images": 2},
+            "measured": {"cells": 0, "images": 0},
+            "outcome": {"red": True, "reason": "no cell was judged"},
+        }
+    )
     assert terminal.summary_lines(report, PAGE)[:2] == ["swapgate: Not decided: no cell was judged", "verdicts: no verdicts"]
 
 
@@ -64,8 +83,16 @@ def test_a_run_without_verdicts_is_told_too():
 def test_no_text_can_steer_the_terminal(sample, reason, command):
     """Escape sequences and line breaks of other people's text do not reach the screen, and reasons are short."""
     one = sample.verdict("drift", "t", Status.ERROR, "\x1b[2J" + reason, next_=command + "\x07")
-    report = model.parse({"schema": 1, "run": "r", "planned": {"cells": 1, "images": 1}, "measured": {"cells": 1, "images": 1},
-                          "outcome": {"red": True, "reason": reason}, "verdicts": [one.as_json()]})
+    report = model.parse(
+        {
+            "schema": 1,
+            "run": "r",
+            "planned": {"cells": 1, "images": 1},
+            "measured": {"cells": 1, "images": 1},
+            "outcome": {"red": True, "reason": reason},
+            "verdicts": [one.as_json()],
+        }
+    )
     for line in terminal.summary_lines(report, PAGE):
         assert not {unicodedata.category(char) for char in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
         assert len(line) < terminal.LONGEST_REASON + 60
@@ -75,6 +102,7 @@ def test_no_text_can_steer_the_terminal(sample, reason, command):
 def test_the_address_leads_to_the_file(report_name):
     """Spaces and Chinese in a path make an address that a browser understands."""
     path = Path("/runs") / report_name / "index.html"
-    address = terminal.summary_lines({"schema": 1, "run": "r", "planned": {"cells": 0, "images": 0}, "measured": {"cells": 0, "images": 0},
-                                      "outcome": {"red": True}}, path)[-1].removeprefix("report: ")
+    address = terminal.summary_lines(
+        {"schema": 1, "run": "r", "planned": {"cells": 0, "images": 0}, "measured": {"cells": 0, "images": 0}, "outcome": {"red": True}}, path
+    )[-1].removeprefix("report: ")
     assert unquote(urlparse(address).path) == str(path.resolve())

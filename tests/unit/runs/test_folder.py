@@ -22,17 +22,37 @@ from swapgate.runs.records import DeviceHealth, Failure, Generation, Loaded, Mem
 
 def request(seed: int = 1) -> Request:
     """A request."""
-    return Request(model="m", task="t", language="zh", seed=seed, index=0, prompt="一只红杯", negative_prompt=" ", width=64, height=48,
-                   call=(("num_inference_steps", 4),))
+    return Request(
+        model="m",
+        task="t",
+        language="zh",
+        seed=seed,
+        index=0,
+        prompt="一只红杯",
+        negative_prompt=" ",
+        width=64,
+        height=48,
+        call=(("num_inference_steps", 4),),
+    )
 
 
 def generation(key: str, **changes: Any) -> Generation:
     """A generation with every field filled."""
     given: dict[str, Any] = {
-        "request": key, "image": "a" * 64, "width": 64, "height": 48, "mode": "RGB", "call": key, "images_in_call": 1, "number": 3,
-        "first_call": False, "times": Times(queue=0.1, text=0.2, first_step=0.4, steps=(0.2, 0.3), decode=0.1, total=0.9),
-        "memory": Memory(allocated=1.0, reserved=2.0, process=3.0, resident=4.0, held=5.0), "forwards": 8,
-        "device": DeviceHealth(sm_clock=1980.0, throttle=("software-power-cap",)), "notes": ("fault slow:2: 0.1 s added",),
+        "request": key,
+        "image": "a" * 64,
+        "width": 64,
+        "height": 48,
+        "mode": "RGB",
+        "call": key,
+        "images_in_call": 1,
+        "number": 3,
+        "first_call": False,
+        "times": Times(queue=0.1, text=0.2, first_step=0.4, steps=(0.2, 0.3), decode=0.1, total=0.9),
+        "memory": Memory(allocated=1.0, reserved=2.0, process=3.0, resident=4.0, held=5.0),
+        "forwards": 8,
+        "device": DeviceHealth(sm_clock=1980.0, throttle=("software-power-cap",)),
+        "notes": ("fault slow:2: 0.1 s added",),
     }
     return Generation(**{**given, **changes})
 
@@ -40,8 +60,18 @@ def generation(key: str, **changes: Any) -> Generation:
 def loaded(model: str = "m", seconds: float = 1.0) -> Loaded:
     """What a host says."""
     return Loaded(
-        model=model, seconds=seconds, accelerator="cpu", device_name="CPU", weights="w", placement="cpu", dtype="float32", attention="native",
-        threads=2, versions={"torch": "2.11"}, memory=Memory(allocated=None, reserved=None, process=None, resident=1.0, held=1.0), notes=("a note",),
+        model=model,
+        seconds=seconds,
+        accelerator="cpu",
+        device_name="CPU",
+        weights="w",
+        placement="cpu",
+        dtype="float32",
+        attention="native",
+        threads=2,
+        versions={"torch": "2.11"},
+        memory=Memory(allocated=None, reserved=None, process=None, resident=1.0, held=1.0),
+        notes=("a note",),
     )
 
 
@@ -101,8 +131,10 @@ class TestJournal:
 
     def test_records_are_read_back_equal(self, run: RunFolder) -> None:
         """Every field, tuples included; at once and after opening again."""
-        made, failed = generation("one"), generation("two", image=None, times=None, memory=None, forwards=None,
-                                                     failure=Failure(kind="time-out", message="slow", stage="step 3"))
+        made, failed = (
+            generation("one"),
+            generation("two", image=None, times=None, memory=None, forwards=None, failure=Failure(kind="time-out", message="slow", stage="step 3")),
+        )
         run.add_loaded(loaded())
         run.add_generation(made)
         run.add_generation(failed)
@@ -149,7 +181,8 @@ class TestJournal:
         assert final.notes == ()
 
     @pytest.mark.parametrize(
-        "line", ["{}", '{"event": "generation"}', '{"event": "generation", "generation": {"request": "x"}}', '{"event": "loaded", "loaded": []}'],
+        "line",
+        ["{}", '{"event": "generation"}', '{"event": "generation", "generation": {"request": "x"}}', '{"event": "loaded", "loaded": []}'],
     )
     def test_a_whole_line_that_is_no_event_breaks_the_run(self, line: str, run: RunFolder) -> None:
         """It names the line, and nothing is guessed."""
@@ -228,7 +261,9 @@ class TestImages:
         with pytest.raises(RunBroken, match="SHA-256"):
             run.image_path(name)
 
-    @pytest.mark.parametrize("pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+    @pytest.mark.parametrize(
+        "pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+    )
     def test_only_rgb_bytes_are_pictures(self, pixels: Any, run: RunFolder) -> None:
         """Nothing is converted in silence."""
         with pytest.raises(ValueError, match="a picture is uint8"):

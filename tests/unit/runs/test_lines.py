@@ -18,7 +18,8 @@ from swapgate.runs.lines import Lines
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=6,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
 )
 ITEMS = st.lists(st.dictionaries(st.text(max_size=8), VALUES, max_size=4), max_size=6)
 
@@ -50,9 +51,7 @@ def test_what_was_appended_is_read_back(items: list[dict[str, Any]], folder: Pat
 
 
 @given(items=ITEMS.filter(bool), cut=st.integers(1, 200), later=st.dictionaries(st.text(max_size=5), st.integers(), max_size=2))
-def test_a_crash_at_any_byte_loses_only_the_line_being_written(
-    items: list[dict[str, Any]], cut: int, later: dict[str, int], folder: Path
-) -> None:
+def test_a_crash_at_any_byte_loses_only_the_line_being_written(items: list[dict[str, Any]], cut: int, later: dict[str, int], folder: Path) -> None:
     """Whatever part of the last line is on the disk, the lines before it are whole and appending goes on."""
     path = fresh(folder)
     lines = Lines(path)

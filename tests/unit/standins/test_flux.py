@@ -124,9 +124,7 @@ def test_a_perfect_velocity_makes_the_pipeline_draw_the_picture(pipeline: Any, m
         return ((hidden_states - clean) / timestep.view(-1, 1, 1),)
 
     monkeypatch.setattr(pipeline.transformer, "forward", perfect)
-    drawn = pipeline(
-        "a cup", height=128, width=128, num_inference_steps=8, max_sequence_length=16, output_type="pt"
-    ).images
+    drawn = pipeline("a cup", height=128, width=128, num_inference_steps=8, max_sequence_length=16, output_type="pt").images
     with torch.no_grad():
         expected = (flux.decode_latents(pipeline.vae, raw).clamp(-1, 1) + 1) / 2
     torch.testing.assert_close(drawn, expected, rtol=1e-3, atol=1e-3)
@@ -180,9 +178,7 @@ def test_at_full_size_a_picture_needs_more_kernels_than_one_of_standin_qwen() ->
 def test_the_shipped_shape_fits_its_budget() -> None:
     """At full size, transformer and autoencoder take less than 20 MB in half precision: 22 MB with the text encoders."""
     shape = flux.FluxShape()
-    parameters = sum(
-        p.numel() for model in (flux.build_transformer(shape), flux.build_vae(shape)) for p in model.parameters()
-    )
+    parameters = sum(p.numel() for model in (flux.build_transformer(shape), flux.build_vae(shape)) for p in model.parameters())
     assert 2 * parameters < 20e6
     assert sum(shape.rope) == shape.head_dim
     assert shape.head_dim % 8 == 0

@@ -84,9 +84,7 @@ def test_a_plain_from_pretrained_loads_and_draws(folder: Path) -> None:
 
     loaded = DiffusionPipeline.from_pretrained(folder)
     assert isinstance(loaded, QwenImagePipeline)
-    assert {p.dtype for part in (loaded.vae, loaded.transformer, loaded.text_encoder) for p in part.parameters()} == {
-        torch.float32
-    }
+    assert {p.dtype for part in (loaded.vae, loaded.transformer, loaded.text_encoder) for p in part.parameters()} == {torch.float32}
     loaded.set_progress_bar_config(disable=True)
     assert drawn(loaded).shape == (1, 3, 64, 64)
 

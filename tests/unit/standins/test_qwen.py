@@ -138,9 +138,7 @@ def test_decoding_for_training_is_the_public_decode_without_its_clamp(pipeline: 
 
 
 @pytest.mark.parametrize("scale", [1.0, 4.0])
-def test_a_perfect_velocity_makes_the_pipeline_draw_the_picture(
-    pipeline: Any, monkeypatch: pytest.MonkeyPatch, scale: float
-) -> None:
+def test_a_perfect_velocity_makes_the_pipeline_draw_the_picture(pipeline: Any, monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
     """With the velocity that training aims at, the pipeline ends at the very latents: packing, signs, statistics agree."""
     raw = torch.randn(1, 16, 16, 16) * 2 + 0.5
     clean = normalised(pipeline, raw)
@@ -178,9 +176,7 @@ def test_the_time_shift_is_the_same_at_every_size(tokens: int) -> None:
     from diffusers.pipelines.qwenimage.pipeline_qwenimage import calculate_shift
 
     config = qwen.build_scheduler(0.7).config
-    shift = calculate_shift(
-        tokens, config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift
-    )
+    shift = calculate_shift(tokens, config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift)
     assert shift == pytest.approx(0.7)
 
 
@@ -203,9 +199,7 @@ def test_guidance_needs_two_forwards_a_step(pipeline: Any, monkeypatch: pytest.M
 def test_the_shipped_shape_has_every_real_part_and_fits_its_budget() -> None:
     """At full size, transformer and autoencoder stay within 21.5 MB in half precision: 26 MB with the text encoder."""
     shape = qwen.QwenShape()
-    parameters = sum(
-        p.numel() for model in (qwen.build_transformer(shape), qwen.build_vae(shape)) for p in model.parameters()
-    )
+    parameters = sum(p.numel() for model in (qwen.build_transformer(shape), qwen.build_vae(shape)) for p in model.parameters())
     assert 2 * parameters < 21.5e6
     assert shape.text_width % shape.text_heads == 0
     assert sum(shape.rope) == shape.head_dim

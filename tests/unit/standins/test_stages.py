@@ -43,9 +43,7 @@ def trained(ctx: StageContext, steps: int, *, broken_at: int | None = None) -> T
     torch.manual_seed(1)
     model = nn.Linear(3, 2)
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.05)
-    state = TrainState(
-        modules={"m": model}, optimiser=optimiser, average=Average(model.parameters()), generator=ctx.seeded(1)
-    )
+    state = TrainState(modules={"m": model}, optimiser=optimiser, average=Average(model.parameters()), generator=ctx.seeded(1))
     for tick in ctx.ticks(state, tiny_steps=steps):
         if tick.step == broken_at:
             ctx.save(state)

@@ -67,9 +67,7 @@ def test_a_wording_share_is_a_share() -> None:
 
 def test_words_are_kept_as_they_are(tmp_path: Path) -> None:
     """Ids, lengths and the blank survive the file; rows are padded to eights after the prefix."""
-    words = bank.token_words(
-        [["ab", "abcde"], ["", "abc"]], lambda texts: [[7, *map(ord, t)] for t in texts], blank="z", pad=3, prefix=1
-    )
+    words = bank.token_words([["ab", "abcde"], ["", "abc"]], lambda texts: [[7, *map(ord, t)] for t in texts], blank="z", pad=3, prefix=1)
     assert words.ids.shape == (2, 2, 9)
     assert words.lengths.tolist() == [[3, 6], [1, 4]]
     assert words.ids[0, 0].tolist() == [7, 97, 98, 3, 3, 3, 3, 3, 3]
@@ -134,9 +132,7 @@ class Toy:
         """Always 0.5."""
         return torch.full((len(rows), 64, 64), 0.5)
 
-    def predict(
-        self, noisy: torch.Tensor, sigma: torch.Tensor, rows: torch.Tensor, generator: torch.Generator
-    ) -> torch.Tensor:
+    def predict(self, noisy: torch.Tensor, sigma: torch.Tensor, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Exact at (noisy - clean) / sigma when the layer is the identity with bias -0.5."""
         return self.layer(noisy) / sigma.view(-1, 1, 1)
 
@@ -193,9 +189,7 @@ def test_an_autoencoder_learns(coder: autoencoder.Coder, tmp_path: Path) -> None
     pictures = bank.picture_bank(bank.training_codes(8, 0), ctx.seeded())[:, :, ::2, ::2]
     parameters = [p for p in coder.model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=3e-3)
-    state = TrainState(
-        modules={"vae": coder.model}, optimiser=optimiser, average=Average(parameters), generator=ctx.seeded()
-    )
+    state = TrainState(modules={"vae": coder.model}, optimiser=optimiser, average=Average(parameters), generator=ctx.seeded())
     with qwen.single_frame():
         losses = [float(autoencoder._step(coder, pictures, optimiser, parameters, state)) for _ in range(25)]
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
@@ -225,9 +219,7 @@ def test_models_are_trained_apart_from_each_other() -> None:
     assert run.by_model(["clip", "flux-vae", "flux-flow", "qwen"]) == [["clip"], ["flux-vae", "flux-flow"], ["qwen"]]
 
 
-def test_one_broken_model_does_not_cost_the_next(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_broken_model_does_not_cost_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command goes on after a failure and says so by its exit status."""
     ran: list[str] = []
 
@@ -243,9 +235,7 @@ def test_one_broken_model_does_not_cost_the_next(
     assert "out of memory" in capsys.readouterr().err
 
 
-def test_a_wrong_budget_on_the_command_line_is_the_users_mistake(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_budget_on_the_command_line_is_the_users_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit status 2 and the rule."""
     assert command.main(["--out", str(tmp_path), "--which", "qwen-words", "--seconds", "qwen-words=soon"]) == 2
     assert "a number of seconds" in capsys.readouterr().err

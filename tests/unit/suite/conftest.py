@@ -88,28 +88,63 @@ class _Host:
             raise self._hosts.refuse[self._card.id]
         said, meters = self._engine.identity(), self._engine.meters()
         self._clock = StageClock(now=meters.now)
-        return Loaded(model=self._card.id, seconds=1.5, accelerator=meters.accelerator, device_name=meters.device_name, weights=said.weights,
-                      placement=said.placement, dtype=said.dtype, attention=said.attention, threads=said.threads, versions={"torch": "2.0"},
-                      memory=self._engine.memory())
+        return Loaded(
+            model=self._card.id,
+            seconds=1.5,
+            accelerator=meters.accelerator,
+            device_name=meters.device_name,
+            weights=said.weights,
+            placement=said.placement,
+            dtype=said.dtype,
+            attention=said.attention,
+            threads=said.threads,
+            versions={"torch": "2.0"},
+            memory=self._engine.memory(),
+        )
 
     def make(self, call: Call) -> list[tuple[Generation, Pixels | None]]:
         if self._hosts.interrupt_after is not None and len(self._hosts.asked) >= self._hosts.interrupt_after:
             raise KeyboardInterrupt
         self._hosts.asked.append((self._card.id, call.key))
         self._clock.start()
-        shared: dict[str, Any] = {"call": call.key, "images_in_call": len(call.requests), "mode": "RGB", "number": self._made,
-                                  "first_call": self._made == 0}
+        shared: dict[str, Any] = {
+            "call": call.key,
+            "images_in_call": len(call.requests),
+            "mode": "RGB",
+            "number": self._made,
+            "first_call": self._made == 0,
+        }
         try:
             pictures = self._engine.make(call, self._clock)
         except RuntimeError as error:
             failure = Failure(kind="exception", message=str(error), stage="denoise")
-            return [(Generation(request=r.key, image=None, width=r.width, height=r.height, times=None, memory=None, forwards=None,
-                                failure=failure, **shared), None) for r in call.requests]
+            return [
+                (
+                    Generation(
+                        request=r.key, image=None, width=r.width, height=r.height, times=None, memory=None, forwards=None, failure=failure, **shared
+                    ),
+                    None,
+                )
+                for r in call.requests
+            ]
         self._clock.stop()
         self._made += len(pictures)
-        return [(Generation(request=r.key, image=pixel_hash(p), width=p.shape[1], height=p.shape[0], times=self._clock.times(queue=0.0),
-                            memory=self._engine.memory(), forwards=self._clock.forwards, **shared), p)
-                for r, p in zip(call.requests, pictures, strict=True)]
+        return [
+            (
+                Generation(
+                    request=r.key,
+                    image=pixel_hash(p),
+                    width=p.shape[1],
+                    height=p.shape[0],
+                    times=self._clock.times(queue=0.0),
+                    memory=self._engine.memory(),
+                    forwards=self._clock.forwards,
+                    **shared,
+                ),
+                p,
+            )
+            for r, p in zip(call.requests, pictures, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -163,7 +198,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """One model `toy`, tasks cup (two languages) and cat (English), three seeds, two rewordings of one seed."""
     hosts = Hosts()
     monkeypatch.setattr("swapgate.suite.generate.Host", hosts)
-    monkeypatch.setattr("swapgate.suite.session.environment", lambda root: {"python": "3.11", "platform": "x", "cpu": "y", "packages": {}, "git": None})
+    monkeypatch.setattr(
+        "swapgate.suite.session.environment", lambda root: {"python": "3.11", "platform": "x", "cpu": "y", "packages": {}, "git": None}
+    )
     made = Bench(tmp_path, hosts)
     for folder in ("fixtures/models", "fixtures/tasks"):
         (tmp_path / folder).mkdir(parents=True)

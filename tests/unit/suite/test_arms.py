@@ -24,16 +24,39 @@ def generation(number: int, *, call: str = "", images: int = 1, seconds: float =
     times = Times(queue=0.0, text=0.1, first_step=0.4, steps=(0.5, 0.6), decode=0.2, total=seconds)
     memory = Memory(allocated=None, reserved=None, process=None, resident=1000.0 + number, held=500.0 + number)
     made: dict[str, Any] = {
-        "request": f"r{call}{number}", "image": "a" * 64, "width": 32, "height": 32, "mode": "RGB", "call": call or f"c{number}",
-        "images_in_call": images, "number": number, "first_call": first, "times": times, "memory": memory, "forwards": 8, **given,
+        "request": f"r{call}{number}",
+        "image": "a" * 64,
+        "width": 32,
+        "height": 32,
+        "mode": "RGB",
+        "call": call or f"c{number}",
+        "images_in_call": images,
+        "number": number,
+        "first_call": first,
+        "times": times,
+        "memory": memory,
+        "forwards": 8,
+        **given,
     }
     return Generation(**made)
 
 
 def loaded(**given: Any) -> Loaded:
     memory = Memory(allocated=None, reserved=None, process=None, resident=1.0, held=1.0)
-    made: dict[str, Any] = {"model": "toy", "seconds": 3.0, "accelerator": "nvidia-h200", "device_name": "H200", "weights": "ab", "placement": "cuda",
-                            "dtype": "bfloat16", "attention": "sdpa", "threads": 4, "versions": {}, "memory": memory, **given}
+    made: dict[str, Any] = {
+        "model": "toy",
+        "seconds": 3.0,
+        "accelerator": "nvidia-h200",
+        "device_name": "H200",
+        "weights": "ab",
+        "placement": "cuda",
+        "dtype": "bfloat16",
+        "attention": "sdpa",
+        "threads": 4,
+        "versions": {},
+        "memory": memory,
+        **given,
+    }
     return Loaded(**made)
 
 
@@ -128,8 +151,10 @@ def test_a_request_that_was_never_made_is_missing(bench: Any) -> None:
 def test_forwards_are_counted_of_calls_that_made_a_picture(bench: Any, expected: int | None, seen: tuple[tuple[int, int], ...]) -> None:
     """A call that failed half-way ran fewer, and says nothing of guidance."""
     card = replace(bench.open().setup.models[0], expected_forwards=expected)
-    asked = [Request(model="toy", task="cup", language="en", seed=seed, index=0, prompt="p", negative_prompt=None, width=32, height=32, call=())
-             for seed in range(3)]
+    asked = [
+        Request(model="toy", task="cup", language="en", seed=seed, index=0, prompt="p", negative_prompt=None, width=32, height=32, call=())
+        for seed in range(3)
+    ]
     failure = Failure(kind="exception", message="x", stage="denoise")
     made = [generation(0), generation(1), generation(2, image=None, forwards=1, failure=failure)]
     task = bench.open(run_dir=bench.root / "two").setup.tasks["toy"][0]
@@ -150,9 +175,22 @@ def test_the_cohort_is_hardware_placement_and_recipe_and_neither_weights_nor_ver
 
 def simple(task: str, seconds: tuple[float, ...] | None) -> Arm:
     n = len(seconds or ())
-    made = None if seconds is None else Cost(
-        seconds=seconds, first_step=seconds, text=(), denoise=seconds, decode=(), peak_mib=seconds, held_mib=seconds, images=(1,) * n,
-        numbers=tuple(range(n)), first_call_seconds=None, load_seconds=None,
+    made = (
+        None
+        if seconds is None
+        else Cost(
+            seconds=seconds,
+            first_step=seconds,
+            text=(),
+            denoise=seconds,
+            decode=(),
+            peak_mib=seconds,
+            held_mib=seconds,
+            images=(1,) * n,
+            numbers=tuple(range(n)),
+            first_call_seconds=None,
+            load_seconds=None,
+        )
     )
     return Arm(model="toy", weights="w", accelerator="cpu", cohort="c", pipeline="p", scores=(), cost=made, source=task)
 
@@ -197,8 +235,19 @@ def test_growth_is_read_within_one_process_of_a_resumed_run(bench: Any, leak: fl
         numbers = (*range(1, 40), *range(1, 60))
         held = tuple(1000.0 + leak * n + 0.01 * (n % 7) + (shift if place >= 39 else 0.0) for place, n in enumerate(numbers))
         n = len(numbers)
-        samples = Cost(seconds=(1.0,) * n, first_step=(), text=(), denoise=(), decode=(), peak_mib=(2000.0,) * n, held_mib=held, images=(1,) * n,
-                       numbers=numbers, first_call_seconds=None, load_seconds=None)
+        samples = Cost(
+            seconds=(1.0,) * n,
+            first_step=(),
+            text=(),
+            denoise=(),
+            decode=(),
+            peak_mib=(2000.0,) * n,
+            held_mib=held,
+            images=(1,) * n,
+            numbers=numbers,
+            first_call_seconds=None,
+            load_seconds=None,
+        )
         verdict = judge_memory(replace(whole, candidate=replace(whole.candidate, cost=samples)), Policy(draws=500))
         growth = next(one for one in verdict.findings if one.name == "growth")
         assert growth.status is wanted

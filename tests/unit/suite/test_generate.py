@@ -23,10 +23,14 @@ from swapgate.suite.session import null_calls
 
 
 def call(model: str, seed: int, images: int = 1) -> Call:
-    return Call(requests=tuple(
-        Request(model=model, task="cup", language="en", seed=seed, index=index, prompt="a cup", negative_prompt=None, width=32, height=32, call=())
-        for index in range(images)
-    ))
+    return Call(
+        requests=tuple(
+            Request(
+                model=model, task="cup", language="en", seed=seed, index=index, prompt="a cup", negative_prompt=None, width=32, height=32, call=()
+            )
+            for index in range(images)
+        )
+    )
 
 
 def work(card: Any, calls: int) -> Work:
@@ -34,8 +38,20 @@ def work(card: Any, calls: int) -> Work:
 
 
 def done(request: Request, image: str | None = "a" * 64) -> Generation:
-    return Generation(request=request.key, image=image, width=32, height=32, mode="RGB", call=request.key, images_in_call=1, number=0,
-                      first_call=False, times=None, memory=None, forwards=None)
+    return Generation(
+        request=request.key,
+        image=image,
+        width=32,
+        height=32,
+        mode="RGB",
+        call=request.key,
+        images_in_call=1,
+        number=0,
+        first_call=False,
+        times=None,
+        memory=None,
+        forwards=None,
+    )
 
 
 @pytest.fixture
@@ -119,7 +135,9 @@ def test_two_arms_are_made_in_turn_and_the_journal_says_so_first(bench: Any, run
     assert run.events()[0] == {"event": "interleaved", "models": ["a", "b"]}
 
 
-def test_arms_that_do_not_fit_are_made_one_after_the_other(bench: Any, run: RunFolder, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arms_that_do_not_fit_are_made_one_after_the_other(
+    bench: Any, run: RunFolder, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And the journal says that, too; each host is asked for witnesses while it is the one that is loaded."""
     monkeypatch.setattr(module, "both_fit", lambda cards: False)
     loaded: list[list[str]] = []

@@ -37,8 +37,12 @@ def test_without_a_choice_all_cards_run_and_default_models_come_before_that(benc
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"models": ("toyy",)}, "did you mean 'toy'"), ({"tasks": ("cupp",)}, "did you mean 'cup'"), ({"against": "zzz"}, "a model card; known: toy"),
-     ({"against": "toy"}, "another model than the one judged")],
+    [
+        ({"models": ("toyy",)}, "did you mean 'toy'"),
+        ({"tasks": ("cupp",)}, "did you mean 'cup'"),
+        ({"against": "zzz"}, "a model card; known: toy"),
+        ({"against": "toy"}, "another model than the one judged"),
+    ],
 )
 def test_a_wrong_name_is_an_error_with_a_suggestion(bench: Any, options: dict[str, Any], message: str) -> None:
     """Before anything is loaded or written."""
@@ -110,7 +114,9 @@ def test_rewordings_of_a_baseline_come_first_each_model_with_its_own(bench: Any)
 def test_too_few_recorded_rewordings_are_kept_and_filled_up(bench: Any) -> None:
     """What can be compared is compared; the others are new."""
     known = drawn_for(bench, 1)
-    found = reworded(build_plan(prepare(bench.config, bench.options()), lambda card, task, language: known if language == "en" and task.id == "cup" else ()), "toy")
+    found = reworded(
+        build_plan(prepare(bench.config, bench.options()), lambda card, task, language: known if language == "en" and task.id == "cup" else ()), "toy"
+    )
     assert found[0] == known[0]
     assert len(set(found)) == 2
 

@@ -34,9 +34,19 @@ from swapgate.suite.scoring import (
 from swapgate.tasks import Facet, Protocol, Task
 
 CUP = Task(
-    id="cup", family="toys", title={}, prompts={"en": "a red cup"}, facets=(Facet(name="colour", statements={"en": ("red", "blue", "green")}),),
-    checks=("health", "alignment", "facets"), seeds=(1, 2), reworded_seeds=(1,), rewordings=1, width=32, height=32,
-    protocol=Protocol(images_per_round=2, counted_index=0), usability_floor=None,
+    id="cup",
+    family="toys",
+    title={},
+    prompts={"en": "a red cup"},
+    facets=(Facet(name="colour", statements={"en": ("red", "blue", "green")}),),
+    checks=("health", "alignment", "facets"),
+    seeds=(1, 2),
+    reworded_seeds=(1,),
+    rewordings=1,
+    width=32,
+    height=32,
+    protocol=Protocol(images_per_round=2, counted_index=0),
+    usability_floor=None,
 )
 TEXTS = {"a red cup": 0, "a cat": 1, "a dog": 2, "red": 3, "blue": 4, "green": 5}
 
@@ -69,8 +79,21 @@ def card(bench: Any) -> Card:
 
 
 def request(seed: int = 1, **given: Any) -> Request:
-    return Request(**{"model": "toy", "task": "cup", "language": "en", "seed": seed, "index": 0, "prompt": "a red cup", "negative_prompt": None,
-                      "width": 32, "height": 32, "call": (), **given})
+    return Request(
+        **{
+            "model": "toy",
+            "task": "cup",
+            "language": "en",
+            "seed": seed,
+            "index": 0,
+            "prompt": "a red cup",
+            "negative_prompt": None,
+            "width": 32,
+            "height": 32,
+            "call": (),
+            **given,
+        }
+    )
 
 
 def wanted(run: RunFolder, *reds: int, seed: int = 1, **given: Any) -> Wanted:
@@ -228,10 +251,25 @@ def test_only_the_counted_image_stands_for_its_round(run: RunFolder) -> None:
 
 
 @given(alignment=st.floats(-1, 1), floor=st.floats(-0.5, 0.5), span=st.floats(0.05, 1.0), bar=st.floats(0.1, 0.9), healthy=st.booleans())
-def test_rescaling_makes_again_what_depends_on_the_scale_and_nothing_else(alignment: float, floor: float, span: float, bar: float, healthy: bool) -> None:
+def test_rescaling_makes_again_what_depends_on_the_scale_and_nothing_else(
+    alignment: float, floor: float, span: float, bar: float, healthy: bool
+) -> None:
     """normalised, the alignment bit and usable; a baseline is read on the scale of the run."""
-    old = ImageScore(pair="p", recipe="r", task="cup", language="en", seed=1, index=0, edits="", image="a", bits={"health:size": healthy, "alignment": True},
-                     usable=healthy, alignment=alignment, normalised=9.9, margins={"colour": 0.1})
+    old = ImageScore(
+        pair="p",
+        recipe="r",
+        task="cup",
+        language="en",
+        seed=1,
+        index=0,
+        edits="",
+        image="a",
+        bits={"health:size": healthy, "alignment": True},
+        usable=healthy,
+        alignment=alignment,
+        normalised=9.9,
+        margins={"colour": 0.1},
+    )
     new = rescaled(old, {"en": Scale(floor=floor, matched=floor + span)}, bar)
     assert new.normalised == pytest.approx((alignment - floor) / span, abs=1e-5)
     assert new.bits["alignment"] == ((alignment - floor) / ((floor + span) - floor) >= bar)
@@ -242,8 +280,21 @@ def test_rescaling_makes_again_what_depends_on_the_scale_and_nothing_else(alignm
 
 def test_a_language_without_a_scale_is_not_usable_by_alignment() -> None:
     """Nothing says what its cosine means."""
-    score = ImageScore(pair="p", recipe="r", task="cup", language="zh", seed=1, index=0, edits="", image="a", bits={"alignment": True}, usable=True,
-                       alignment=0.9, normalised=1.0, margins={})
+    score = ImageScore(
+        pair="p",
+        recipe="r",
+        task="cup",
+        language="zh",
+        seed=1,
+        index=0,
+        edits="",
+        image="a",
+        bits={"alignment": True},
+        usable=True,
+        alignment=0.9,
+        normalised=1.0,
+        margins={},
+    )
     assert not rescaled(score, {"en": Scale(floor=0, matched=1)}, 0.5).usable
 
 

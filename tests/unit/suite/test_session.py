@@ -249,7 +249,9 @@ def test_the_null_is_measured_on_the_first_round_of_every_task_and_language(benc
     suite = bench.open()
     found = null_calls(suite.plan.calls["toy"])
     assert [(call.first.task, call.first.language, call.first.seed, call.first.edits) for call in found] == [
-        ("cup", "en", 1, ""), ("cup", "zh", 1, ""), ("cat", "en", 1, ""),
+        ("cup", "en", 1, ""),
+        ("cup", "zh", 1, ""),
+        ("cat", "en", 1, ""),
     ]
 
 

@@ -80,9 +80,7 @@ def test_labels_are_read_back(tmp_path: Path) -> None:
     assert str(AppliedEdit(edit=book.of("en", ["synonym: cup→mug"])[0], place=1)) == "synonym: cup→mug @2"
 
 
-@pytest.mark.parametrize(
-    "label", ["synonym: cup→mug @0", "synonym: cup→mug", "synonym: cup→jug @1", "", "synonym: cup→mug @x"]
-)
+@pytest.mark.parametrize("label", ["synonym: cup→mug @0", "synonym: cup→mug", "synonym: cup→jug @1", "", "synonym: cup→mug @x"])
 def test_unknown_labels_are_refused(tmp_path: Path, label: str) -> None:
     """Places begin at 1, and the edit must be in the book."""
     with pytest.raises(UserError):

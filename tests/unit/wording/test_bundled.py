@@ -39,9 +39,7 @@ def test_every_prompt_of_the_article_has_synonyms_and_eight_rewordings(book: Wor
     assert len(draw(text, "zh", book, n=8, seed_text="article")) == 8
 
 
-@pytest.mark.parametrize(
-    ("language", "text"), [(language, text) for language, texts in WORLD.items() for text in texts]
-)
+@pytest.mark.parametrize(("language", "text"), [(language, text) for language, texts in WORLD.items() for text in texts])
 def test_the_picture_world_has_synonyms_for_its_words(book: WordingBook, language: str, text: str) -> None:
     """The object and where it is can each be said otherwise, in several ways."""
     words = [edit.id.partition("→")[0] for edit in book.of(language, ["synonym"]) if edit.changes(text)]
@@ -53,12 +51,7 @@ def test_the_picture_world_has_synonyms_for_its_words(book: WordingBook, languag
 def test_synonyms_are_the_words_the_stand_ins_were_trained_on(book: WordingBook, language: str) -> None:
     """A rewording in words that a stand-in never saw would test its vocabulary, not its stability."""
     words = pytest.importorskip(f"swapgate.standins.captions_{language}")
-    trained = {
-        w
-        for nouns in words.NOUNS.values()
-        for noun in nouns
-        for w in (noun if language == "en" else noun[:1])
-    }
+    trained = {w for nouns in words.NOUNS.values() for noun in nouns for w in (noun if language == "en" else noun[:1])}
     trained |= {w for values in words.WORDS.values() for synonyms in values.values() for w in synonyms}
     for values in words.WORDS.values():
         for synonyms in values.values():

@@ -12,9 +12,7 @@ EN = Bindings(
     openings=("on", "with", "and", "sitting", "in"), relations=("left of", "it", "its"),
     positions=("on the left",), looks=("film grain", "soft focus"),
 )  # fmt: skip
-ZH = Bindings(
-    openings=("坐", "在", "它"), relations=("左边", "旁边"), positions=("在画面左侧",), looks=("胶片", "柔焦")
-)
+ZH = Bindings(openings=("坐", "在", "它"), relations=("左边", "旁边"), positions=("在画面左侧",), looks=("胶片", "柔焦"))
 
 
 def outcomes(text: str, language: str) -> list[str]:
@@ -75,15 +73,11 @@ def test_chinese(text: str, expected: list[str]) -> None:
 def test_a_clause_that_leans_keeps_what_it_leans_on() -> None:
     """What stands right before "on a table" stays there; the swap before it is free."""
     assert outcomes("a room, a cup, a book, on a table", "en") == []
-    assert outcomes("a room, a cup, a book, a lamp, on a table", "en") == [
-        "a room, a book, a cup, a lamp, on a table"
-    ]
+    assert outcomes("a room, a cup, a book, a lamp, on a table", "en") == ["a room, a book, a cup, a lamp, on a table"]
 
 
 CLAUSES = st.lists(
-    st.sampled_from(
-        ["warm light", "a box", "film grain", "on a table", "on the left", "left of a cat", "soft focus"]
-    ),
+    st.sampled_from(["warm light", "a box", "film grain", "on a table", "on the left", "left of a cat", "soft focus"]),
     min_size=1,
     max_size=5,
 )

@@ -10,9 +10,7 @@ from swapgate.wording import INNOCENCE, AppliedEdit, Change, Edit, Kind, reworde
 from swapgate.wording.edits import substitute
 from swapgate.wording.synonyms import synonym_edits
 
-CUP_MUG, MUG_CUP, RED, LONG = synonym_edits(
-    "en", {"cup": ("mug",), "mug": ("cup",), "red": ("crimson",), "red cup": ("ruby goblet",)}, ()
-)
+CUP_MUG, MUG_CUP, RED, LONG = synonym_edits("en", {"cup": ("mug",), "mug": ("cup",), "red": ("crimson",), "red cup": ("ruby goblet",)}, ())
 STOP = Edit(
     id="full stop added", kind=Kind.PUNCTUATION, languages=frozenset({"en"}),
     find=lambda text: [] if text.endswith(".") else [Change(pieces=((len(text), len(text), "."),))],
@@ -56,11 +54,7 @@ def test_no_edits_give_the_original() -> None:
 def test_the_order_of_listing_does_not_matter() -> None:
     """Any order gives the same text and the same list, most innocent first."""
     edits = [at(CUP_MUG, 1), at(RED), at(STOP), at(CUP_MUG, 0)]
-    answers = {
-        (r.text, r.labels)
-        for order in permutations(edits)
-        for r in [reworded("a red box, a cup, a cup", "en", order)]
-    }
+    answers = {(r.text, r.labels) for order in permutations(edits) for r in [reworded("a red box, a cup, a cup", "en", order)]}
     assert answers == {
         (
             "a crimson box, a mug, a mug.",

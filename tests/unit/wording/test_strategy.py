@@ -50,13 +50,9 @@ def test_every_rewording_can_be_made_again_from_its_labels(data: st.DataObject) 
 @given(st.data())
 def test_quoted_text_is_the_same_in_every_rewording(data: st.DataObject) -> None:
     """Four edits at once, and still the letters to be rendered are untouched."""
-    inner = data.draw(
-        st.sampled_from(["两只红色的猫，在木桌上", "A red cup, on the left.", "4K画质（超清）", "夏日限定"])
-    )
+    inner = data.draw(st.sampled_from(["两只红色的猫，在木桌上", "A red cup, on the left.", "4K画质（超清）", "夏日限定"]))
     marks = data.draw(st.sampled_from(["‘’", "“”", "「」", "''", '""', "『』"]))
-    tail = data.draw(
-        st.sampled_from(["", "，柔焦，胶片质感", "四个字，红色的猫", ", warm light, film grain."])
-    )
+    tail = data.draw(st.sampled_from(["", "，柔焦，胶片质感", "四个字，红色的猫", ", warm light, film grain."]))
     text = f"海报上写{marks[0]}{inner}{marks[1]}{tail}"
     got = data.draw(rewordings(text, data.draw(st.sampled_from(["zh", "en"])), BOOK, max_edits=4))
     assert quoted(text) == (inner,)
@@ -76,16 +72,12 @@ def test_each_listed_edit_has_a_part_in_the_text(data: st.DataObject) -> None:
 @pytest.mark.parametrize(("language", "text"), PROMPTS)
 def test_shrinks_to_the_original(book: WordingBook, language: str, text: str) -> None:
     """The simplest rewording is none."""
-    assert (
-        find(rewordings(text, language, book), lambda _: True, settings=settings(database=None)).text == text
-    )
+    assert find(rewordings(text, language, book), lambda _: True, settings=settings(database=None)).text == text
 
 
 def test_shrinks_to_one_edit_of_the_most_innocent_kind_on_the_left(book: WordingBook) -> None:
     """Any change at all: one edit, punctuation, first place."""
-    got = find(
-        rewordings(EN, "en", book), lambda r: r.text != EN, settings=settings(database=None, derandomize=True)
-    )
+    got = find(rewordings(EN, "en", book), lambda r: r.text != EN, settings=settings(database=None, derandomize=True))
     assert got.labels == ("punctuation: full stop removed @1",)
 
 
@@ -129,9 +121,7 @@ def test_draw_spreads_over_the_kinds(book: WordingBook, language: str, text: str
 
 def test_draw_keeps_to_what_is_approved(book: WordingBook) -> None:
     """A prompt's own list is obeyed."""
-    assert {r.kinds for r in draw(EN, "en", book, n=6, seed_text="t", approved=["synonym"])} == {
-        (Kind.SYNONYM,)
-    }
+    assert {r.kinds for r in draw(EN, "en", book, n=6, seed_text="t", approved=["synonym"])} == {(Kind.SYNONYM,)}
 
 
 def test_draw_says_how_many_there_are(book: WordingBook) -> None:

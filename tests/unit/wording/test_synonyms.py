@@ -52,9 +52,7 @@ def test_english(word: str, text: str, expected: list[str]) -> None:
 
 def test_kept_words_are_never_replaced() -> None:
     """Orange juice is not tangerine."""
-    assert outcomes("orange juice by an orange wall", "en", "orange", ("orange juice",)) == [
-        "orange juice by a tangerine wall"
-    ]
+    assert outcomes("orange juice by an orange wall", "en", "orange", ("orange juice",)) == ["orange juice by a tangerine wall"]
 
 
 @pytest.mark.parametrize(

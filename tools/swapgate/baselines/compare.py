@@ -46,7 +46,12 @@ class Change:
 
 
 def diff(
-    run: Path, store: Store, *, patterns: Sequence[str] = (), cohort: str | None = None, with_cost: bool = False,
+    run: Path,
+    store: Store,
+    *,
+    patterns: Sequence[str] = (),
+    cohort: str | None = None,
+    with_cost: bool = False,
 ) -> list[Change]:
     """A Change for each draft of `run` that `patterns` name (all where none is given), in name order."""
     selection = drafts.choose(run, patterns)
@@ -65,16 +70,28 @@ def change(after: Baseline, store: Store, state: State = "open") -> Change:
     shared = [pair for pair in after.quality.references if pair in old]
     parts = _parts(before, after) if before else ()
     kind: Kind = "new" if before is None else "changed" if parts else "unchanged"
-    return Change(id=after.id, kind=kind, parts=parts, before=figures(before) if before else None, after=figures(after),
-                  identical=sum(old[pair] == after.quality.references[pair] for pair in shared), shared=len(shared), state=state)
+    return Change(
+        id=after.id,
+        kind=kind,
+        parts=parts,
+        before=figures(before) if before else None,
+        after=figures(after),
+        identical=sum(old[pair] == after.quality.references[pair] for pair in shared),
+        shared=len(shared),
+        state=state,
+    )
 
 
 def figures(baseline: Baseline) -> Figures:
     """The few numbers of a baseline."""
     seconds = [value for value in baseline.cost.seconds if value is not None] if baseline.cost else []
     peaks = [value for value in baseline.cost.peak_mib if value is not None] if baseline.cost else []
-    return Figures(usable=baseline.quality.usable_rate(), seconds=median(seconds) if seconds else None,
-                   peak_mib=max(peaks, default=None), images=len(baseline.quality.scores))
+    return Figures(
+        usable=baseline.quality.usable_rate(),
+        seconds=median(seconds) if seconds else None,
+        peak_mib=max(peaks, default=None),
+        images=len(baseline.quality.scores),
+    )
 
 
 def _parts(before: Baseline, after: Baseline) -> tuple[str, ...]:

@@ -48,8 +48,11 @@ def read(run: Path) -> list[Baseline]:
         raise UserError(where=str(run), rule="a run is a folder", remedy="name one of the folders below .swapgate/runs")
     found = [read_baseline(path) for path in sorted((run / DRAFTS).glob("*/*/*.json")) if not path.name.startswith(".")]
     if not found:
-        raise UserError(where=str(run / DRAFTS), rule="a finished run offers a draft for each task without a missing image; an A/B run none",
-                        remedy=f"finish the run: pytest --resume={run}")
+        raise UserError(
+            where=str(run / DRAFTS),
+            rule="a finished run offers a draft for each task without a missing image; an A/B run none",
+            remedy=f"finish the run: pytest --resume={run}",
+        )
     return found
 
 
@@ -64,9 +67,13 @@ def choose(run: Path, patterns: Sequence[str]) -> Selection:
     """The drafts of `run` that `patterns` match. UserError that names the drafts when they match none."""
     selection = select(read(run), patterns)
     if not selection.chosen:
-        raise UserError(where=str(run), key="patterns", value=list(patterns),
-                        rule=f"at least one matches a draft; there are: {', '.join(selection.names)}",
-                        remedy="write model/task or gate/model/task; * stands for anything")
+        raise UserError(
+            where=str(run),
+            key="patterns",
+            value=list(patterns),
+            rule=f"at least one matches a draft; there are: {', '.join(selection.names)}",
+            remedy="write model/task or gate/model/task; * stands for anything",
+        )
     return selection
 
 

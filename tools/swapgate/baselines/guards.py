@@ -20,25 +20,36 @@ def check_session(environ: Mapping[str, str], *, allow_ci: bool) -> None:
     """UserError when baselines must not be written from here: a worker of pytest-xdist, or CI without `allow_ci`."""
     worker = environ.get("PYTEST_XDIST_WORKER")
     if worker:
-        raise UserError(where="PYTEST_XDIST_WORKER", value=worker, rule="baselines are never written by parallel workers",
-                        remedy="run again without -n, or accept afterwards: swapgate baselines accept --run=RUN")
+        raise UserError(
+            where="PYTEST_XDIST_WORKER",
+            value=worker,
+            rule="baselines are never written by parallel workers",
+            remedy="run again without -n, or accept afterwards: swapgate baselines accept --run=RUN",
+        )
     if environ.get("CI", "").lower() not in _OFF and not allow_ci:
-        raise UserError(where="CI", value=environ["CI"], rule="baselines are accepted by a person, not by CI",
-                        remedy="fetch the run folder and accept it locally, or say --allow-ci (pytest: --allow-ci-update)")
+        raise UserError(
+            where="CI",
+            value=environ["CI"],
+            rule="baselines are accepted by a person, not by CI",
+            remedy="fetch the run folder and accept it locally, or say --allow-ci (pytest: --allow-ci-update)",
+        )
 
 
 def read_verdicts(run: Path) -> list[Verdict]:
     """The verdicts of a run. UserError when it was never judged, RunBroken when the file cannot be used."""
     path = run / "verdicts.json"
     if not path.is_file():
-        raise UserError(where=str(path), rule="only a run that was judged can become a baseline",
-                        remedy=f"pytest tests/gates --replay={run}")
+        raise UserError(where=str(path), rule="only a run that was judged can become a baseline", remedy=f"pytest tests/gates --replay={run}")
     data = read_json(path)
     try:
         return [Verdict.from_json(entry) for entry in data["verdicts"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise RunBroken(where=str(path), key="verdicts", rule=f"a list of verdicts ({type(error).__name__}: {error})",
-                        remedy=f"judge the run again: pytest tests/gates --replay={run}") from None
+        raise RunBroken(
+            where=str(path),
+            key="verdicts",
+            rule=f"a list of verdicts ({type(error).__name__}: {error})",
+            remedy=f"judge the run again: pytest tests/gates --replay={run}",
+        ) from None
 
 
 def planted_faults(run: Path) -> dict[str, tuple[str, ...]]:
@@ -63,8 +74,9 @@ def about(draft: Baseline, verdicts: Iterable[Verdict]) -> list[Verdict]:
     return [one for one in verdicts if one.model == draft.model and one.task in (draft.task, POOLED)]
 
 
-def refusal(draft: Baseline, verdicts: Sequence[Verdict], faults: Mapping[str, tuple[str, ...]], review: Mapping[str, Any] | None,
-            *, reason: str) -> str:
+def refusal(
+    draft: Baseline, verdicts: Sequence[Verdict], faults: Mapping[str, tuple[str, ...]], review: Mapping[str, Any] | None, *, reason: str
+) -> str:
     """Why this draft must not be accepted, as a sentence; "" when nothing stands against it."""
     planted = draft.provenance.faults or faults.get(draft.model, ())
     if planted:

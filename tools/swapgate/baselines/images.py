@@ -29,8 +29,13 @@ def write(folder: Path, sha: str, pixels: Pixels) -> Path:
     from swapgate.runs.pixels import pixel_hash
 
     if (given := pixel_hash(pixels)) != sha:
-        raise UserError(where=str(folder), key=sha, value=given, rule="an image is stored under the SHA-256 of its pixels",
-                        remedy="the recorded image is damaged: run again")
+        raise UserError(
+            where=str(folder),
+            key=sha,
+            value=given,
+            rule="an image is stored under the SHA-256 of its pixels",
+            remedy="the recorded image is damaged: run again",
+        )
     held = find(folder, sha)
     if held is not None and problem(held) is None:
         return held
@@ -64,8 +69,12 @@ def read(folder: Path, sha: str) -> Pixels:
     """The pixels of image `sha`, [H, W, 3] uint8; UserError when the file is absent, damaged or of another picture."""
     path = find(folder, sha)
     if path is None:
-        raise UserError(where=str(folder), key=sha, rule="the reference image of a baseline must exist",
-                        remedy="restore it from version control (was the images folder committed?), then: swapgate baselines verify")
+        raise UserError(
+            where=str(folder),
+            key=sha,
+            rule="the reference image of a baseline must exist",
+            remedy="restore it from version control (was the images folder committed?), then: swapgate baselines verify",
+        )
     pixels, wrong = _checked(path)
     if pixels is None:
         raise UserError(where=str(path), rule=wrong, remedy="restore the file from version control, then: swapgate baselines verify")

@@ -95,8 +95,16 @@ class Baseline:
 
     def arm(self) -> Arm:
         """The baseline as one side of a comparison."""
-        return Arm(model=self.model, weights=self.weights, accelerator=self.accelerator, cohort=self.cohort, pipeline=self.pipeline,
-                   scores=self.quality.scores, cost=self.cost, source=f"baseline {self.id}, run {self.provenance.run}")
+        return Arm(
+            model=self.model,
+            weights=self.weights,
+            accelerator=self.accelerator,
+            cohort=self.cohort,
+            pipeline=self.pipeline,
+            scores=self.quality.scores,
+            cost=self.cost,
+            source=f"baseline {self.id}, run {self.provenance.run}",
+        )
 
 
 def from_json(data: Any, *, where: str) -> Baseline:
@@ -104,13 +112,22 @@ def from_json(data: Any, *, where: str) -> Baseline:
     if not isinstance(data, dict):
         raise _damaged(where, "the file must hold one JSON object")
     if data.get("schema") != SCHEMA:
-        raise UserError(where=where, key="schema", value=data.get("schema"), rule=f"this version of swapgate reads schema {SCHEMA}",
-                        remedy="update swapgate, or accept a new baseline: swapgate baselines accept --run=RUN")
+        raise UserError(
+            where=where,
+            key="schema",
+            value=data.get("schema"),
+            rule=f"this version of swapgate reads schema {SCHEMA}",
+            remedy="update swapgate, or accept a new baseline: swapgate baselines accept --run=RUN",
+        )
     try:
-        return Baseline(**{
-            **data, "quality": _quality(data["quality"]), "provenance": _provenance(data["provenance"]),
-            "cost": None if data["cost"] is None else _cost(data["cost"]),
-        })
+        return Baseline(
+            **{
+                **data,
+                "quality": _quality(data["quality"]),
+                "provenance": _provenance(data["provenance"]),
+                "cost": None if data["cost"] is None else _cost(data["cost"]),
+            }
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(where, f"a whole baseline ({type(error).__name__}: {error})") from None
 
@@ -143,8 +160,9 @@ def _cost(data: Mapping[str, Any]) -> Cost:
 
 
 def _damaged(where: str, rule: str) -> UserError:
-    return UserError(where=where, rule=rule,
-                     remedy="restore the file from version control, or accept a new baseline: swapgate baselines accept --run=RUN")
+    return UserError(
+        where=where, rule=rule, remedy="restore the file from version control, or accept a new baseline: swapgate baselines accept --run=RUN"
+    )
 
 
 def _wrong_names(baseline: Baseline) -> Iterator[str]:

@@ -46,8 +46,17 @@ class Reviewed:
 
 
 def accept(
-    run: Path, *, store: Store, patterns: Sequence[str] = (), cohort: str | None = None, with_cost: bool = False, reason: str = "",
-    by: str = "", allow_ci: bool = False, include_rejected: bool = False, environ: Mapping[str, str] = os.environ,
+    run: Path,
+    *,
+    store: Store,
+    patterns: Sequence[str] = (),
+    cohort: str | None = None,
+    with_cost: bool = False,
+    reason: str = "",
+    by: str = "",
+    allow_ci: bool = False,
+    include_rejected: bool = False,
+    environ: Mapping[str, str] = os.environ,
 ) -> Reviewed:
     """Promote the drafts of `run` that `patterns` name (all where none is given) with their images into `store`.
 
@@ -84,8 +93,12 @@ def reject(run: Path, *, patterns: Sequence[str] = (), reason: str, by: str = ""
 def target(draft: Baseline, *, cohort: str | None = None, with_cost: bool = False) -> Baseline:
     """The draft as the baseline that it would become. UserError for a cohort that is neither its own nor "any"."""
     if cohort not in (None, ANY, draft.cohort):
-        raise UserError(where="--cohort", value=cohort, rule=f'"any" or the cohort that the run was made in, {draft.cohort}',
-                        remedy="cost figures of one cohort are no baseline for another; leave --cohort out")
+        raise UserError(
+            where="--cohort",
+            value=cohort,
+            rule=f'"any" or the cohort that the run was made in, {draft.cohort}',
+            remedy="cost figures of one cohort are no baseline for another; leave --cohort out",
+        )
     if cohort == ANY and with_cost:
         raise UserError(where="--with-cost", rule='the cohort "any" holds quality only', remedy="leave --cohort out, or --with-cost")
     on_cpu = draft.accelerator.startswith("cpu")
@@ -126,8 +139,17 @@ def _promote(made: Reviewed, run: Path, store: Store, draft: Baseline, signed: B
     finally:
         folder.close()
     signature = signed.provenance
-    drafts.note_review(run, {"action": "accept", "draft": draft.id, "into": signed.id, "reason": signature.reason,
-                             "by": signature.accepted_by, "time": signature.accepted_on})
+    drafts.note_review(
+        run,
+        {
+            "action": "accept",
+            "draft": draft.id,
+            "into": signed.id,
+            "reason": signature.reason,
+            "by": signature.accepted_by,
+            "time": signature.accepted_on,
+        },
+    )
     notes = _notes(store, draft, signed)
     line = f"accepted {signed.id}: {len(signed.quality.scores)} images" + (f", {signed.cost.calls} cost samples" if signed.cost else "")
     lines = (*made.lines, line, *(f"  note: {note}" for note in notes))

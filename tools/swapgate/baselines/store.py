@@ -57,8 +57,12 @@ class Store:
         """Where a baseline lies. UserError for a name that is not one plain file name."""
         for name in (model, cohort, task):
             if not NAME.fullmatch(name):
-                raise UserError(where=str(self.root), value=name, rule="models, cohorts and tasks are named by letters, digits and . _ + -",
-                                remedy="correct the name")
+                raise UserError(
+                    where=str(self.root),
+                    value=name,
+                    rule="models, cohorts and tasks are named by letters, digits and . _ + -",
+                    remedy="correct the name",
+                )
         return self.root / model / cohort / f"{task}.json"
 
     def get(self, model: str, cohort: str, task: str) -> Baseline | None:
@@ -68,8 +72,11 @@ class Store:
             return None
         baseline = read_baseline(path)
         if wrong := problems_at(baseline, path):
-            raise UserError(where=str(path), rule=f"a baseline that can be compared with: {wrong[0]}",
-                            remedy="restore the file from version control; all problems: swapgate baselines verify")
+            raise UserError(
+                where=str(path),
+                rule=f"a baseline that can be compared with: {wrong[0]}",
+                remedy="restore the file from version control; all problems: swapgate baselines verify",
+            )
         return baseline
 
     def find(self, model: str, cohort: str, task: str) -> Choice:
@@ -78,8 +85,13 @@ class Store:
         others = tuple(name for name in self.cohorts(model, task) if name not in (cohort, ANY))
         quality = exact or general
         cost = exact if exact is not None and exact.cost is not None else None
-        return Choice(quality=quality, cost=cost, reason=_reason(exact, general, cohort, others),
-                      no_cost="" if cost else _no_cost(exact, cohort, others), others=others)
+        return Choice(
+            quality=quality,
+            cost=cost,
+            reason=_reason(exact, general, cohort, others),
+            no_cost="" if cost else _no_cost(exact, cohort, others),
+            others=others,
+        )
 
     def cohorts(self, model: str, task: str) -> list[str]:
         """The cohorts that have a baseline of this task, by name."""
@@ -104,8 +116,7 @@ class Store:
         """
         path = self.path(baseline.model, baseline.cohort, baseline.task)
         if wrong := problems(baseline):
-            raise UserError(where=baseline.id, rule=f"a baseline that can be compared with: {wrong[0]}",
-                            remedy="correct the cause and run again")
+            raise UserError(where=baseline.id, rule=f"a baseline that can be compared with: {wrong[0]}", remedy="correct the cause and run again")
         for sha in sorted(set(baseline.quality.kept().values())):
             images.write(self.images_of(baseline.model, baseline.cohort), sha, load(sha))
         write_atomic(path, pretty(baseline.as_json()))

@@ -87,16 +87,24 @@ def _of_baseline(store: Store, path: Path, known: Known | None) -> Iterator[Prob
         yield Problem(where=where, kind="damaged", rule=rule, remedy="accept it through review: swapgate baselines accept --run=RUN")
     yield from _of_images(store, baseline, path.parent / IMAGES)
     if known and path in unused(store, known):
-        yield Problem(where=where, kind="unused", rule="no card or no task of this name",
-                      remedy="add the card or task again, or: swapgate baselines prune --unused --yes")
+        yield Problem(
+            where=where,
+            kind="unused",
+            rule="no card or no task of this name",
+            remedy="add the card or task again, or: swapgate baselines prune --unused --yes",
+        )
 
 
 def _of_images(store: Store, baseline: Baseline, folder: Path) -> Iterator[Problem]:
     for pair, sha in sorted(baseline.quality.kept().items()):
         file = images.find(folder, sha)
         if file is None:
-            yield Problem(where=_shown(store, folder / sha), kind="missing", rule=f"the reference image of {pair} must exist",
-                          remedy="restore it from version control")
+            yield Problem(
+                where=_shown(store, folder / sha),
+                kind="missing",
+                rule=f"the reference image of {pair} must exist",
+                remedy="restore it from version control",
+            )
         elif wrong := images.problem(file):
             yield Problem(where=_shown(store, file), kind="damaged", rule=wrong, remedy="restore the file from version control")
 

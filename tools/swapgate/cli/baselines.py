@@ -75,8 +75,11 @@ def _show(given: argparse.Namespace) -> int:
     found = _matching(store_of(given), given.patterns)
     lines: list[str] = []
     for one in found:
-        lines += [f"== {one.id}", *(f"{key}: {value}" for key, value in _summary(one, figures(one)).items() if key != "id"),
-                  pretty(one.as_json()).rstrip()]
+        lines += [
+            f"== {one.id}",
+            *(f"{key}: {value}" for key, value in _summary(one, figures(one)).items() if key != "id"),
+            pretty(one.as_json()).rstrip(),
+        ]
     show(given, [one.as_json() for one in found], lines or ["no baseline was accepted yet"])
     return OK
 
@@ -95,8 +98,17 @@ def _accept(given: argparse.Namespace) -> int:
     from swapgate.baselines.review import accept
 
     run = run_of(given)
-    done = accept(run, store=store_of(given), patterns=given.patterns, cohort=given.cohort, with_cost=given.with_cost, reason=given.reason,
-                  by=given.by, allow_ci=given.allow_ci, include_rejected=given.include_rejected)
+    done = accept(
+        run,
+        store=store_of(given),
+        patterns=given.patterns,
+        cohort=given.cohort,
+        with_cost=given.with_cost,
+        reason=given.reason,
+        by=given.by,
+        allow_ci=given.allow_ci,
+        include_rejected=given.include_rejected,
+    )
     return _reviewed(given, str(run), done)
 
 
@@ -108,8 +120,13 @@ def _reject(given: argparse.Namespace) -> int:
 
 
 def _reviewed(given: argparse.Namespace, run: str, done: Reviewed) -> int:
-    data = {"run": run, "done": list(done.done), "refused": [asdict(one) for one in done.refused],
-            "unmatched": list(done.unmatched), "notes": list(done.notes)}
+    data = {
+        "run": run,
+        "done": list(done.done),
+        "refused": [asdict(one) for one in done.refused],
+        "unmatched": list(done.unmatched),
+        "notes": list(done.notes),
+    }
     show(given, data, [f"run: {run}", *done.lines])
     return OK if done.complete else FOUND
 
@@ -121,8 +138,9 @@ def _verify(given: argparse.Namespace) -> int:
     problems = verify(store, _known(given))
     lines = [f"{one.kind}: {one.where}\n  rule: {one.rule}\n  remedy: {one.remedy}" for one in problems]
     checked = len(store.paths())
-    show(given, {"checked": checked, "problems": [asdict(one) for one in problems]},
-         [*lines, f"{checked} baselines checked, {len(problems)} problems"])
+    show(
+        given, {"checked": checked, "problems": [asdict(one) for one in problems]}, [*lines, f"{checked} baselines checked, {len(problems)} problems"]
+    )
     return FOUND if problems else OK
 
 
@@ -143,8 +161,12 @@ def _matching(store: Store, patterns: Sequence[str]) -> list[Baseline]:
 
     selection = select(list(store.list()), patterns)
     if selection.unmatched:
-        raise UserError(where="PATTERN", value=list(selection.unmatched),
-                        rule=f"it matches a baseline; there are: {', '.join(selection.names) or 'none'}", remedy="swapgate baselines list")
+        raise UserError(
+            where="PATTERN",
+            value=list(selection.unmatched),
+            rule=f"it matches a baseline; there are: {', '.join(selection.names) or 'none'}",
+            remedy="swapgate baselines list",
+        )
     return list(selection.chosen)
 
 
@@ -160,24 +182,49 @@ def _known(given: argparse.Namespace) -> Known:
 
 def _summary(one: Baseline, numbers: Figures) -> dict[str, Any]:
     made = one.provenance
-    return {"id": one.id, "model": one.model, "cohort": one.cohort, "task": one.task, "accelerator": one.accelerator, **asdict(numbers),
-            "null": one.quality.null is not None, "accepted_on": made.accepted_on, "accepted_by": made.accepted_by, "reason": made.reason,
-            "run": made.run, "weights": one.weights}
+    return {
+        "id": one.id,
+        "model": one.model,
+        "cohort": one.cohort,
+        "task": one.task,
+        "accelerator": one.accelerator,
+        **asdict(numbers),
+        "null": one.quality.null is not None,
+        "accepted_on": made.accepted_on,
+        "accepted_by": made.accepted_by,
+        "reason": made.reason,
+        "run": made.run,
+        "weights": one.weights,
+    }
 
 
 def _row(one: Baseline, numbers: Figures) -> tuple[str, ...]:
     made = one.provenance
-    return (one.id, _share(numbers.usable), _number(numbers.seconds), _number(numbers.peak_mib), str(numbers.images), made.accepted_on[:10],
-            made.accepted_by, made.run, made.reason)
+    return (
+        one.id,
+        _share(numbers.usable),
+        _number(numbers.seconds),
+        _number(numbers.peak_mib),
+        str(numbers.images),
+        made.accepted_on[:10],
+        made.accepted_by,
+        made.run,
+        made.reason,
+    )
 
 
 def _change_row(one: Change) -> tuple[str, ...]:
     before, after = one.before, one.after
     kind = f"{one.kind} ({', '.join(one.parts)})" if one.parts else one.kind
-    return (one.id, kind, _both(_share(before.usable) if before else None, _share(after.usable)),
-            _both(_number(before.seconds) if before else None, _number(after.seconds)),
-            _both(_number(before.peak_mib) if before else None, _number(after.peak_mib)),
-            f"{one.identical} of {one.shared}" if before else "-", one.state)
+    return (
+        one.id,
+        kind,
+        _both(_share(before.usable) if before else None, _share(after.usable)),
+        _both(_number(before.seconds) if before else None, _number(after.seconds)),
+        _both(_number(before.peak_mib) if before else None, _number(after.peak_mib)),
+        f"{one.identical} of {one.shared}" if before else "-",
+        one.state,
+    )
 
 
 def _both(before: str | None, after: str) -> str:

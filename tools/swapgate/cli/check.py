@@ -37,8 +37,16 @@ def _check(given: argparse.Namespace) -> int:
         _try(lambda: _wording(config), errors)
     _try(lambda: _policy(config), errors)
     unknown = [name for name in config.default_models if name not in {path.stem for path in (config.root / config.models).glob("*.toml")}]
-    errors += [UserError(where="pyproject.toml", key="tool.swapgate.default_models", value=name, rule="the name of a card",
-                         remedy=f"write {config.models}/{name}.toml, or remove the name") for name in unknown]
+    errors += [
+        UserError(
+            where="pyproject.toml",
+            key="tool.swapgate.default_models",
+            value=name,
+            rule="the name of a card",
+            remedy=f"write {config.models}/{name}.toml, or remove the name",
+        )
+        for name in unknown
+    ]
     for error in errors:
         sys.stderr.write(f"{error}\n")
     data = {"ok": not errors, "cards": [card.id for card in cards], "tasks": list(tasks), "errors": [_as_json(error) for error in errors]}
@@ -95,5 +103,10 @@ def _try(read: Callable[[], T], errors: list[UserError]) -> T | None:
 
 
 def _as_json(error: UserError) -> dict[str, Any]:
-    return {"where": error.where, "key": error.key, "value": None if error.value is None else repr(error.value), "rule": error.rule,
-            "remedy": error.remedy}
+    return {
+        "where": error.where,
+        "key": error.key,
+        "value": None if error.value is None else repr(error.value),
+        "rule": error.rule,
+        "remedy": error.remedy,
+    }

@@ -42,8 +42,12 @@ def run_of(given: argparse.Namespace) -> Path:
     for path in (Path(given.run), config.root / given.run, runs / given.run):
         if (path / "manifest.json").is_file():
             return path
-    raise UserError(where="--run", value=given.run, rule="a folder with manifest.json, or the name of one among the runs",
-                    remedy=f"there are: {', '.join(_names(runs)) or 'none yet; make one with pytest tests/gates'}")
+    raise UserError(
+        where="--run",
+        value=given.run,
+        rule="a folder with manifest.json, or the name of one among the runs",
+        remedy=f"there are: {', '.join(_names(runs)) or 'none yet; make one with pytest tests/gates'}",
+    )
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

@@ -112,8 +112,11 @@ def _init(given: argparse.Namespace) -> int:
         if relative in written:
             write_atomic(config.root / relative, text)
     new, old = [path.as_posix() for path in written], [path.as_posix() for path in kept]
-    show(given, {"root": str(config.root), "written": new, "kept": old},
-         [*(f"wrote {path}" for path in new), *(f"kept {path} as it is" for path in old), *_next(kept, given.name)])
+    show(
+        given,
+        {"root": str(config.root), "written": new, "kept": old},
+        [*(f"wrote {path}" for path in new), *(f"kept {path} as it is" for path in old), *_next(kept, given.name)],
+    )
     return OK
 
 

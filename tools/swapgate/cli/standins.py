@@ -44,8 +44,15 @@ def _train(given: argparse.Namespace) -> int:
     from swapgate.standins.training import run
 
     which = tuple(name.strip() for name in given.which.split(",") if name.strip()) or run.MODELS
-    figures = run.train(given.out or config_of(given).root / WEIGHTS, which, budget=given.budget, device=given.device,
-                        checkpoints=given.checkpoints, stage_seconds=budgets, extend=given.extend)
+    figures = run.train(
+        given.out or config_of(given).root / WEIGHTS,
+        which,
+        budget=given.budget,
+        device=given.device,
+        checkpoints=given.checkpoints,
+        stage_seconds=budgets,
+        extend=given.extend,
+    )
     show(given, figures, [f"{stage}: {_plain(found)}" for stage, found in figures.items()])
     return OK
 

@@ -57,6 +57,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of any engine says that memory ran out, on a device or on the host."""
     names = {kind.__name__ for kind in type(error).__mro__}
     said = str(error).lower()
-    return isinstance(error, MemoryError) or "OutOfMemoryError" in names or (
-        isinstance(error, RuntimeError) and any(phrase in said for phrase in ("out of memory", "can't allocate memory", "not enough memory"))
+    return (
+        isinstance(error, MemoryError)
+        or "OutOfMemoryError" in names
+        or (isinstance(error, RuntimeError) and any(phrase in said for phrase in ("out of memory", "can't allocate memory", "not enough memory")))
     )

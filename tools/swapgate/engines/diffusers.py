@@ -81,8 +81,12 @@ class DiffusersEngine:
             driver = accelerators()
             found |= {"driver": driver["driver"]} if driver else {}
         return Identity(
-            weights=weights_identity(self._folder, *self._lora_files()), versions=found, placement=self._placement(),
-            dtype=str(self._dtype).removeprefix("torch."), attention=_attention(self._options), threads=torch.get_num_threads(),
+            weights=weights_identity(self._folder, *self._lora_files()),
+            versions=found,
+            placement=self._placement(),
+            dtype=str(self._dtype).removeprefix("torch."),
+            attention=_attention(self._options),
+            threads=torch.get_num_threads(),
         )
 
     def meters(self) -> Meters:
@@ -118,8 +122,13 @@ class DiffusersEngine:
         first = call.first
         generators = [torch.Generator("cpu").manual_seed(request.image_seed) for request in call.requests]
         given: dict[str, Any] = {
-            **dict(first.call), "prompt": first.prompt, "width": first.width, "height": first.height, "output_type": "np",
-            "num_images_per_prompt": len(generators), "generator": generators if len(generators) > 1 else generators[0],
+            **dict(first.call),
+            "prompt": first.prompt,
+            "width": first.width,
+            "height": first.height,
+            "output_type": "np",
+            "num_images_per_prompt": len(generators),
+            "generator": generators if len(generators) > 1 else generators[0],
         }
         if first.negative_prompt is not None:
             if "negative_prompt" in self._parameters:
@@ -142,8 +151,12 @@ class DiffusersEngine:
                 raise self._wrong(f"call.{name}", self._card.call[name], "this comes from the task or from the suite", "remove it from [call]")
             if name not in self._parameters:
                 near = difflib.get_close_matches(name, self._parameters, n=1)
-                raise self._wrong(f"call.{name}", self._card.call[name], f"an argument of {type(self._pipe).__name__}",
-                                  f"did you mean {near[0]!r}?" if near else "remove it from [call]")
+                raise self._wrong(
+                    f"call.{name}",
+                    self._card.call[name],
+                    f"an argument of {type(self._pipe).__name__}",
+                    f"did you mean {near[0]!r}?" if near else "remove it from [call]",
+                )
 
     def _adapt(self) -> None:
         """LoRA, tiling, attention: what changes the loaded pipeline before it is placed."""
@@ -158,15 +171,23 @@ class DiffusersEngine:
             try:
                 faults.denoiser(pipe).set_attention_backend(options.attention)
             except (ValueError, RuntimeError, ImportError) as error:
-                raise self._wrong("options.attention", options.attention, f"a backend that works here ({error})",
-                                  'write "native", or install the package of the backend') from None
+                raise self._wrong(
+                    "options.attention",
+                    options.attention,
+                    f"a backend that works here ({error})",
+                    'write "native", or install the package of the backend',
+                ) from None
 
     def _place(self) -> None:
         if not self._options.offload:
             self._pipe.to(self._device)
         elif self._device.type != "cuda":
-            raise self._wrong("options.offload", self._options.offload, "offloading moves parts between a CUDA device and the host",
-                              "remove it, or run on a CUDA device")
+            raise self._wrong(
+                "options.offload",
+                self._options.offload,
+                "offloading moves parts between a CUDA device and the host",
+                "remove it, or run on a CUDA device",
+            )
         elif self._options.offload == "model":
             self._pipe.enable_model_cpu_offload(device=self._device)
         else:
@@ -174,7 +195,8 @@ class DiffusersEngine:
 
     def _placement(self) -> str:
         chosen = {
-            f"{self._options.offload}-offload": bool(self._options.offload), "vae-tiling": self._options.vae_tiling,
+            f"{self._options.offload}-offload": bool(self._options.offload),
+            "vae-tiling": self._options.vae_tiling,
             "vae-slicing": self._options.vae_slicing,
         }
         return "+".join([self._device.type, *(name for name, on in chosen.items() if on)])
@@ -197,8 +219,13 @@ def offline() -> bool:
 def _device(card: Card) -> torch.device:
     there = torch.cuda.is_available()
     if card.device == "cuda" and not there:
-        raise UserError(where=str(card.path), key="device", value=card.device, rule="torch must see a CUDA device",
-                        remedy='run on a machine with one, or write device = "auto"')
+        raise UserError(
+            where=str(card.path),
+            key="device",
+            value=card.device,
+            rule="torch must see a CUDA device",
+            remedy='run on a machine with one, or write device = "auto"',
+        )
     if card.device == "cpu" or not there:
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
@@ -220,8 +247,13 @@ def _pipeline_class(card: Card) -> Any:
     found = getattr(diffusers, card.pipeline, None)
     if not (isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline)):
         near = difflib.get_close_matches(card.pipeline, [name for name in dir(diffusers) if name.endswith("Pipeline")], n=1)
-        raise UserError(where=str(card.path), key="pipeline", value=card.pipeline, rule=f"a pipeline of diffusers {diffusers.__version__}",
-                        remedy=f"did you mean {near[0]!r}?" if near else "remove it: the model's own folder names its pipeline")
+        raise UserError(
+            where=str(card.path),
+            key="pipeline",
+            value=card.pipeline,
+            rule=f"a pipeline of diffusers {diffusers.__version__}",
+            remedy=f"did you mean {near[0]!r}?" if near else "remove it: the model's own folder names its pipeline",
+        )
     return found
 
 
@@ -235,8 +267,13 @@ def _folder(card: Card, options: Options, kind: Any) -> Path:
         return Path(kind.download(card.source, use_safetensors=True, local_files_only=offline(), **named))
     except (OSError, ValueError) as error:
         revision = f" --revision {card.revision}" if card.revision else ""
-        raise UserError(where=str(card.path), key="source", value=card.source, rule=f"the weights must be in the Hub's cache or downloadable ({_short(error)})",
-                        remedy=f"hf download {card.source}{revision}   (a gated model also needs: hf auth login)") from None
+        raise UserError(
+            where=str(card.path),
+            key="source",
+            value=card.source,
+            rule=f"the weights must be in the Hub's cache or downloadable ({_short(error)})",
+            remedy=f"hf download {card.source}{revision}   (a gated model also needs: hf auth login)",
+        ) from None
 
 
 def _loaded(card: Card, options: Options, kind: Any, folder: Path, dtype: torch.dtype) -> Any:
@@ -245,8 +282,13 @@ def _loaded(card: Card, options: Options, kind: Any, folder: Path, dtype: torch.
     try:
         return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True, variant=options.variant or None)
     except (OSError, SafetensorError) as error:
-        raise UserError(where=str(card.path), key="source", value=card.source, rule=f"a whole pipeline folder with *.safetensors files ({_short(error)})",
-                        remedy=f"fetch it again: hf download <model id> --local-dir {card.source}") from None
+        raise UserError(
+            where=str(card.path),
+            key="source",
+            value=card.source,
+            rule=f"a whole pipeline folder with *.safetensors files ({_short(error)})",
+            remedy=f"fetch it again: hf download <model id> --local-dir {card.source}",
+        ) from None
 
 
 def _load_lora(card: Card, options: Options, pipe: Any) -> None:
@@ -256,12 +298,22 @@ def _load_lora(card: Card, options: Options, pipe: Any) -> None:
     try:
         pipe.load_lora_weights(str(local) if local.exists() else options.lora, adapter_name="card", local_files_only=offline(), **named)
     except (OSError, ValueError) as error:
-        raise UserError(where=str(card.path), key="options.lora", value=options.lora, rule=f"a LoRA that this pipeline can load ({_short(error)})",
-                        remedy="correct the path, or pip install peft") from None
+        raise UserError(
+            where=str(card.path),
+            key="options.lora",
+            value=options.lora,
+            rule=f"a LoRA that this pipeline can load ({_short(error)})",
+            remedy="correct the path, or pip install peft",
+        ) from None
     layers = sum(1 for module in faults.denoiser(pipe).modules() if "card" in getattr(module, "lora_A", {}))
     if not layers:
-        raise UserError(where=str(card.path), key="options.lora", value=options.lora, rule="a LoRA with layers of this denoiser; none matched",
-                        remedy="take a LoRA that was trained on this model")
+        raise UserError(
+            where=str(card.path),
+            key="options.lora",
+            value=options.lora,
+            rule="a LoRA with layers of this denoiser; none matched",
+            remedy="take a LoRA that was trained on this model",
+        )
     pipe.set_adapters(["card"], [options.lora_scale])
 
 

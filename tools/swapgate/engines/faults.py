@@ -22,7 +22,11 @@ from typing import Any, Protocol
 from swapgate.errors import UserError
 
 _FORMS: Mapping[str, tuple[float, float, float | None]] = {
-    "noise": (0.0, 10.0, None), "no-guidance": (0.0, 1.0, 1.0), "slow": (1.0, 1000.0, None), "leak": (0.0, 1e6, None), "black-decoder": (0.0, 0.0, 0.0),
+    "noise": (0.0, 10.0, None),
+    "no-guidance": (0.0, 1.0, 1.0),
+    "slow": (1.0, 1000.0, None),
+    "leak": (0.0, 1e6, None),
+    "black-decoder": (0.0, 0.0, 0.0),
 }
 """Lowest and highest amount of each kind, and the amount when none is written (None: it must be)."""
 EXAMPLES = ("noise:0.02", "no-guidance", "slow:1.5", "leak:8", "black-decoder")
@@ -74,7 +78,11 @@ def apply(pipe: Any, spec: str, *, where: str = "fault") -> Planted:
     """Plant the fault in a loaded diffusers pipeline; it stays until the pipeline is thrown away."""
     fault = parse(spec, where=where)
     plant: Mapping[str, Callable[[Any, Fault], Planted]] = {
-        "noise": _Noise, "no-guidance": _NoGuidance, "slow": _Slow, "leak": _Leak, "black-decoder": _BlackDecoder,
+        "noise": _Noise,
+        "no-guidance": _NoGuidance,
+        "slow": _Slow,
+        "leak": _Leak,
+        "black-decoder": _BlackDecoder,
     }
     return plant[fault.kind](pipe, fault)
 

@@ -51,13 +51,22 @@ def create(card: Card, setting: Setting) -> Engine:
     """
     entry = TABLE.get(card.engine)
     if entry is None:
-        raise UserError(where=str(card.path), key="engine", value=card.engine, rule=f"one of {', '.join(ENGINES)}",
-                        remedy="correct the name, or register an engine of your own in swapgate/engines/registry.py")
+        raise UserError(
+            where=str(card.path),
+            key="engine",
+            value=card.engine,
+            rule=f"one of {', '.join(ENGINES)}",
+            remedy="correct the name, or register an engine of your own in swapgate/engines/registry.py",
+        )
     missing = [distribution for module, distribution in entry.needs if find_spec(module) is None]
     if missing:
-        raise UserError(where=str(card.path), key="engine", value=card.engine,
-                        rule=f"this engine needs {', '.join(missing)}, which is not installed",
-                        remedy=f"pip install {' '.join(missing)}")
+        raise UserError(
+            where=str(card.path),
+            key="engine",
+            value=card.engine,
+            rule=f"this engine needs {', '.join(missing)}, which is not installed",
+            remedy=f"pip install {' '.join(missing)}",
+        )
     module, _, attribute = entry.factory.partition(":")
     factory: Factory = getattr(import_module(module), attribute)
     return factory(card, setting)

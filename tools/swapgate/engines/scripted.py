@@ -48,8 +48,9 @@ class Scripted:
 
     def identity(self) -> Identity:
         weights = hashlib.sha256(self._options.weights.encode()).hexdigest()
-        return Identity(weights=weights, placement="scripted", dtype=self._card.dtype.get("cpu", "float32"), attention="none",
-                        threads=self._setting.threads or 1)
+        return Identity(
+            weights=weights, placement="scripted", dtype=self._card.dtype.get("cpu", "float32"), attention="none", threads=self._setting.threads or 1
+        )
 
     def meters(self) -> Meters:
         """A virtual clock and virtual memory."""

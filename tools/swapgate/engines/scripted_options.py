@@ -76,8 +76,9 @@ def _value(card: Card, name: str, value: Scalar) -> Scalar:
     kind = KINDS.get(name)
     if kind is None:
         near = difflib.get_close_matches(name, KINDS, n=1)
-        raise _wrong(card, name, value, f"an option of the scripted engine: {', '.join(KINDS)}",
-                     f"did you mean {near[0]!r}?" if near else "remove it")
+        raise _wrong(
+            card, name, value, f"an option of the scripted engine: {', '.join(KINDS)}", f"did you mean {near[0]!r}?" if near else "remove it"
+        )
     if kind is str and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if kind is float and isinstance(value, (int, float)) and (name in SHARES or not isinstance(value, bool)):

@@ -49,9 +49,21 @@ def by_ceilings(evidence: Evidence, compared: Finding, absolute: Sequence[Findin
 
 
 def claim(
-    name: str, status: Status, reason: str, *, effect: float | None = None, low: float | None = None, high: float | None = None,
-    limit: float | None = None, unit: str = "", n: int = 0, confidence: float | None = None, baseline: float | None = None,
-    candidate: float | None = None, decides: bool = True, p: float | None = None,
+    name: str,
+    status: Status,
+    reason: str,
+    *,
+    effect: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    limit: float | None = None,
+    unit: str = "",
+    n: int = 0,
+    confidence: float | None = None,
+    baseline: float | None = None,
+    candidate: float | None = None,
+    decides: bool = True,
+    p: float | None = None,
 ) -> Finding:
     """A finding; figures that are not finite are left out, because JSON has no word for them."""
     figures = {"effect": effect, "low": low, "high": high, "limit": limit, "baseline": baseline, "candidate": candidate, "p": p}
@@ -71,9 +83,15 @@ def verdict(gate: str, evidence: Evidence, findings: Sequence[Finding], *, note:
     leading = [one for one in deciding if one.status is status]
     aside = [one.reason for one in findings if one.name == "comparison" and not one.decides]
     return Verdict(
-        gate=gate, model=evidence.model, task=evidence.task, status=status, against=evidence.against,
+        gate=gate,
+        model=evidence.model,
+        task=evidence.task,
+        status=status,
+        against=evidence.against,
         reason="; ".join([_reason(status, leading), *aside, *([note] if note else [])]),
-        next=_next(gate, evidence, status, leading[0], bool(aside)), finding=leading[0], findings=tuple(findings) or tuple(deciding),
+        next=_next(gate, evidence, status, leading[0], bool(aside)),
+        finding=leading[0],
+        findings=tuple(findings) or tuple(deciding),
     )
 
 
@@ -147,5 +165,5 @@ def mib(value: float) -> str:
 
 
 def plural(n: int, noun: str) -> str:
-    """"1 image", "3 images"."""
+    """ "1 image", "3 images"."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

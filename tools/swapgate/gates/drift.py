@@ -74,8 +74,18 @@ def _forwards(arm: Arm) -> list[Finding]:
         why = "guidance was off" if asked == 2 * seen else "the recipe did not run as declared"
         calls = plural(len(arm.forwards), "call")
         reason = f"{why}: {seen} transformer forwards where the card expects {asked}, in {len(wrong)} of {calls}"
-    return [claim("forwards", Status.REGRESSION if wrong else Status.PASS, reason, effect=float(seen), limit=float(asked),
-                  unit="forwards", n=len(arm.forwards), candidate=float(seen))]
+    return [
+        claim(
+            "forwards",
+            Status.REGRESSION if wrong else Status.PASS,
+            reason,
+            effect=float(seen),
+            limit=float(asked),
+            unit="forwards",
+            n=len(arm.forwards),
+            candidate=float(seen),
+        )
+    ]
 
 
 def _identical(evidence: Evidence) -> Finding:
@@ -115,8 +125,15 @@ def _beyond(metric: Metric, drifts: Sequence[Drift], null: Sequence[Drift], alph
         limit = min(limit, null_limit)
     pairs = [(value, drift.pair) for value, drift in zip(values, drifts, strict=True) if value * _same(metric) < limit - 1e-9]
     p = exceedance_p(len(pairs), len(drifts), len(null), conformal_rank(len(null), alpha)) if null else 1.0
-    return Beyond(metric=metric, limit=limit, null_limit=null_limit, pairs=tuple(pair for _, pair in sorted(pairs)),
-                  worst=min(values) * _same(metric), middle=median(values) * _same(metric), p=p)
+    return Beyond(
+        metric=metric,
+        limit=limit,
+        null_limit=null_limit,
+        pairs=tuple(pair for _, pair in sorted(pairs)),
+        worst=min(values) * _same(metric),
+        middle=median(values) * _same(metric),
+        p=p,
+    )
 
 
 def _same(metric: Metric) -> float:
@@ -130,8 +147,17 @@ def _picture(seen: Beyond, p: float, evidence: Evidence, policy: Policy) -> Find
     reason = f"{count} of {plural(n, 'image')} below {metric.name} {seen.limit:.3g} {_limits(seen, evidence)}"
     if count:
         reason += f", the least alike {seen.worst:.3g} ({seen.pairs[0]})"
-    return claim(metric.name, status, reason + why, effect=seen.middle, limit=seen.limit,
-                 unit=metric.unit, n=n, candidate=seen.middle, p=p if evidence.null else None)
+    return claim(
+        metric.name,
+        status,
+        reason + why,
+        effect=seen.middle,
+        limit=seen.limit,
+        unit=metric.unit,
+        n=n,
+        candidate=seen.middle,
+        p=p if evidence.null else None,
+    )
 
 
 def _picture_status(seen: Beyond, p: float, evidence: Evidence, alpha: float) -> tuple[Status, str]:
@@ -170,16 +196,36 @@ def _alignment(evidence: Evidence, policy: Policy) -> list[Finding]:
     if len(both) < 2 or not spread:
         return []
     labels = cluster_labels([cluster(new.task, new.language) for _, new in both], [new.original for _, new in both])
-    found = sign_flip([0.0 if new.image == old.image else (new.alignment - old.alignment) / spread for old, new in both], labels,
-                      alpha=policy.alpha, draws=policy.draws, seed=policy.seed)
+    found = sign_flip(
+        [0.0 if new.image == old.image else (new.alignment - old.alignment) / spread for old, new in both],
+        labels,
+        alpha=policy.alpha,
+        draws=policy.draws,
+        seed=policy.seed,
+    )
     floor, unit = policy.alignment_floor, "seed sd"
     worse = found.p_below <= policy.alpha and found.mean < -floor
     better = found.p_above <= policy.alpha and found.mean > floor
     status = Status.REGRESSION if worse else Status.IMPROVED if better else Status.PASS if found.low > -floor else Status.INCONCLUSIVE
-    reason = (f"alignment changed by {found.mean:+.2f} {unit} [{found.low:+.2f}, {found.high:+.2f}] over {found.clusters} clusters, "
-              f"limit {-floor:+.2f}")
-    return [claim("alignment", status, reason, effect=found.mean, low=found.low, high=found.high, limit=-floor, unit=unit,
-                  n=len(both), confidence=1 - policy.alpha, decides=worse, p=found.p_below)]
+    reason = (
+        f"alignment changed by {found.mean:+.2f} {unit} [{found.low:+.2f}, {found.high:+.2f}] over {found.clusters} clusters, limit {-floor:+.2f}"
+    )
+    return [
+        claim(
+            "alignment",
+            status,
+            reason,
+            effect=found.mean,
+            low=found.low,
+            high=found.high,
+            limit=-floor,
+            unit=unit,
+            n=len(both),
+            confidence=1 - policy.alpha,
+            decides=worse,
+            p=found.p_below,
+        )
+    ]
 
 
 def seed_deviation(scores: Sequence[ImageScore]) -> float | None:

@@ -38,8 +38,14 @@ def decide(verdicts: Iterable[Verdict], policy: Policy, *, strict: bool = False)
     decided = sum(cell.decided for cell in cells)
     undecided = sum(not cell.decided and not cell.red for cell in cells)
     alarm = _alarm(cells, decided, undecided, strict)
-    return Family(counts=MappingProxyType(counts), decided=decided, undecided=undecided, red=bool(alarm),
-                  reason=alarm or f"{decided} of {_cells(len(cells))} decided, none red", confirmed=_confirmed(cells, policy))
+    return Family(
+        counts=MappingProxyType(counts),
+        decided=decided,
+        undecided=undecided,
+        red=bool(alarm),
+        reason=alarm or f"{decided} of {_cells(len(cells))} decided, none red",
+        confirmed=_confirmed(cells, policy),
+    )
 
 
 def _alarm(cells: Sequence[Verdict], decided: int, undecided: int, strict: bool) -> str:

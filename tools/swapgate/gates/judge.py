@@ -12,13 +12,15 @@ from swapgate.gates.verdict import Verdict
 
 Judge = Callable[[Evidence, Policy], Verdict]
 
-TABLE: Mapping[str, Judge] = MappingProxyType({
-    "latency": latency.judge,
-    "memory": memory.judge,
-    "usability": usability.judge,
-    "drift": drift.judge,
-    "stability": stability.judge,
-})
+TABLE: Mapping[str, Judge] = MappingProxyType(
+    {
+        "latency": latency.judge,
+        "memory": memory.judge,
+        "usability": usability.judge,
+        "drift": drift.judge,
+        "stability": stability.judge,
+    }
+)
 
 
 def judge(gate: str, evidence: Evidence, policy: Policy) -> Verdict:

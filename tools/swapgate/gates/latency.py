@@ -32,8 +32,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
 
 
 def _ceilings(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
-    limits = (("total", cost.seconds, evidence.limits.seconds_per_image),
-              ("first step", cost.first_step, evidence.limits.first_step_seconds))
+    limits = (("total", cost.seconds, evidence.limits.seconds_per_image), ("first step", cost.first_step, evidence.limits.first_step_seconds))
     return [_ceiling(name, values, limit, policy) for name, values, limit in limits if limit is not None and values]
 
 
@@ -45,8 +44,17 @@ def _ceiling(name: str, values: Sequence[float], limit: float, policy: Policy) -
     if len(values) < policy.minimum_calls:
         status, reason = Status.INCONCLUSIVE, f"{reason}; {_too_few(len(values), policy)}"
     return claim(
-        f"{name} ceiling", status, reason, effect=found.effect, low=found.low, high=found.high, limit=limit, unit="s",
-        n=len(values), confidence=1 - policy.latency_alpha, candidate=found.effect,
+        f"{name} ceiling",
+        status,
+        reason,
+        effect=found.effect,
+        low=found.low,
+        high=found.high,
+        limit=limit,
+        unit="s",
+        n=len(values),
+        confidence=1 - policy.latency_alpha,
+        candidate=found.effect,
     )
 
 
@@ -72,7 +80,12 @@ def _compared(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
 
 
 def _ratio(
-    name: str, ours: Sequence[float], theirs: Sequence[float], evidence: Evidence, policy: Policy, pad: float = 0.0,
+    name: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    evidence: Evidence,
+    policy: Policy,
+    pad: float = 0.0,
 ) -> Finding:
     """The ratio of medians against 1 ± floor; an added time up to `pad` seconds passes, whatever its ratio."""
     fewest = min(len(ours), len(theirs))
@@ -120,19 +133,38 @@ def _stage(name: str, ours: Sequence[float], theirs: Sequence[float], total: flo
 
 
 def _ratio_claim(
-    name: str, status: Status, reason: str, found: Estimate, ours: Sequence[float], theirs: Sequence[float], policy: Policy,
+    name: str,
+    status: Status,
+    reason: str,
+    found: Estimate,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    policy: Policy,
     decides: bool = True,
 ) -> Finding:
     return claim(
-        name, status, reason, effect=100 * (found.effect - 1), low=100 * (found.low - 1), high=100 * (found.high - 1),
-        limit=100 * policy.latency_floor, unit="%", n=min(len(ours), len(theirs)), confidence=1 - policy.latency_alpha,
-        baseline=_median(theirs), candidate=_median(ours), decides=decides, p=found.p,
+        name,
+        status,
+        reason,
+        effect=100 * (found.effect - 1),
+        low=100 * (found.low - 1),
+        high=100 * (found.high - 1),
+        limit=100 * policy.latency_floor,
+        unit="%",
+        n=min(len(ours), len(theirs)),
+        confidence=1 - policy.latency_alpha,
+        baseline=_median(theirs),
+        candidate=_median(ours),
+        decides=decides,
+        p=found.p,
     )
 
 
 def _ratio_reason(name: str, ours: Sequence[float], theirs: Sequence[float], found: Estimate, floor: float) -> str:
-    return (f"{name} {seconds(_median(ours))} vs {seconds(_median(theirs))}: {percent(found.effect - 1)} "
-            f"[{percent(found.low - 1)}, {percent(found.high - 1)}], limit {percent(floor)}")
+    return (
+        f"{name} {seconds(_median(ours))} vs {seconds(_median(theirs))}: {percent(found.effect - 1)} "
+        f"[{percent(found.low - 1)}, {percent(found.high - 1)}], limit {percent(floor)}"
+    )
 
 
 def _would_decide(found: Estimate, floor: float, n: int) -> str:
@@ -147,16 +179,27 @@ def _would_decide(found: Estimate, floor: float, n: int) -> str:
 
 def _reported(cost: Cost, baseline: Cost | None) -> list[Finding]:
     """One figure each, with nothing to tell its spread: shown, never judged."""
-    rows = [("first call", cost.first_call_seconds, baseline.first_call_seconds if baseline else None),
-            ("load", cost.load_seconds, baseline.load_seconds if baseline else None)]
+    rows = [
+        ("first call", cost.first_call_seconds, baseline.first_call_seconds if baseline else None),
+        ("load", cost.load_seconds, baseline.load_seconds if baseline else None),
+    ]
     return [_single(name, ours, theirs) for name, ours, theirs in rows if ours is not None]
 
 
 def _single(name: str, ours: float, theirs: float | None) -> Finding:
     against = f" vs {seconds(theirs)}" if theirs else ""
     change = 100 * (ours / theirs - 1) if theirs else None
-    return claim(name, Status.INCONCLUSIVE, f"{name} {seconds(ours)}{against}; a single figure, reported only", effect=change,
-                 unit="%", n=1, baseline=theirs, candidate=ours, decides=False)
+    return claim(
+        name,
+        Status.INCONCLUSIVE,
+        f"{name} {seconds(ours)}{against}; a single figure, reported only",
+        effect=change,
+        unit="%",
+        n=1,
+        baseline=theirs,
+        candidate=ours,
+        decides=False,
+    )
 
 
 def _throttling(evidence: Evidence) -> str:

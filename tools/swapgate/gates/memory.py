@@ -79,12 +79,25 @@ def _growth(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
     found = theil_sen(made, held, alpha=policy.alpha, draws=policy.draws // 4, seed=policy.seed)
     leaks = found.low > limit and found.p <= policy.alpha
     status = Status.REGRESSION if leaks else Status.PASS if found.high <= limit else Status.INCONCLUSIVE
-    reason = (f"held memory grows by {found.slope:.2f} MiB an image [{found.low:.2f}, {found.high:.2f}] over "
-              f"{made[-1] - made[0]} images, limit {limit:g}")
+    reason = (
+        f"held memory grows by {found.slope:.2f} MiB an image [{found.low:.2f}, {found.high:.2f}] over {made[-1] - made[0]} images, limit {limit:g}"
+    )
     if status is Status.INCONCLUSIVE:
         reason += f"; {_further(made)} more images would narrow it"
-    return claim("growth", status, reason, effect=found.slope, low=found.low, high=found.high, limit=limit, unit="MiB/image",
-                 n=len(held), confidence=1 - policy.alpha, candidate=found.slope, p=found.p)
+    return claim(
+        "growth",
+        status,
+        reason,
+        effect=found.slope,
+        low=found.low,
+        high=found.high,
+        limit=limit,
+        unit="MiB/image",
+        n=len(held),
+        confidence=1 - policy.alpha,
+        candidate=found.slope,
+        p=found.p,
+    )
 
 
 def _steady(cost: Cost, policy: Policy) -> slice:

@@ -11,7 +11,15 @@ _FACTORS = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 
 
 def judge_pairs(
-    name: str, counts: Discordance, *, floor: float, policy: Policy, said: str, noun: str, baseline: float, candidate: float,
+    name: str,
+    counts: Discordance,
+    *,
+    floor: float,
+    policy: Policy,
+    said: str,
+    noun: str,
+    baseline: float,
+    candidate: float,
     clustered: tuple[float, float] = (0.0, 0.0),
 ) -> Finding:
     """The finding on a rate of good answers in paired arms; `counts.worse` are pairs that lost their good answer.
@@ -31,8 +39,19 @@ def judge_pairs(
     if status is Status.INCONCLUSIVE:
         reason += f"; {_would_decide(counts, floor, policy.alpha, noun)}"
     return claim(
-        name, status, reason, effect=100 * counts.change, low=100 * low, high=100 * high, limit=-100 * floor, unit="points",
-        n=counts.n, confidence=1 - policy.alpha, baseline=100 * baseline, candidate=100 * candidate, p=harm,
+        name,
+        status,
+        reason,
+        effect=100 * counts.change,
+        low=100 * low,
+        high=100 * high,
+        limit=-100 * floor,
+        unit="points",
+        n=counts.n,
+        confidence=1 - policy.alpha,
+        baseline=100 * baseline,
+        candidate=100 * candidate,
+        p=harm,
     )
 
 

@@ -98,17 +98,32 @@ class Policy:
 
 
 _WHOLE: dict[str, tuple[int, int]] = {
-    "draws": (500, 200_000), "seed": (0, 2**31 - 1), "minimum_calls": (2, 10_000), "growth_calls": (5, 10_000),
+    "draws": (500, 200_000),
+    "seed": (0, 2**31 - 1),
+    "minimum_calls": (2, 10_000),
+    "growth_calls": (5, 10_000),
     "warmup_images": (0, 10_000),
 }
 _PROBABILITY: Range = (1e-6, 0.25)
 _SHARE: Range = (0.0, 1.0)
 _RANGES: dict[str, Range] = {
-    "alpha": _PROBABILITY, "latency_alpha": _PROBABILITY, "budget": _PROBABILITY,
-    "latency_floor": (0.001, 10.0), "latency_pad_seconds": (0.0, 3600.0),
-    "memory_floor": (0.0, 10.0), "memory_floor_mib": (0.0, 1e6), "memory_floor_cpu_mib": (0.0, 1e6), "jitter_floor": (0.0, 10.0), "jitter_floor_mib": (0.0, 1e6),
-    "growth_floor_device_mib": (0.0, 1e6), "growth_floor_cpu_mib": (0.0, 1e6), "warmup_share": (0.0, 0.5),
-    "drift_psnr": (0.0, 200.0), "blind_psnr": (0.0, 200.0), "alignment_floor": (0.0, 10.0), "stability_guard": (0.01, 1.0),
+    "alpha": _PROBABILITY,
+    "latency_alpha": _PROBABILITY,
+    "budget": _PROBABILITY,
+    "latency_floor": (0.001, 10.0),
+    "latency_pad_seconds": (0.0, 3600.0),
+    "memory_floor": (0.0, 10.0),
+    "memory_floor_mib": (0.0, 1e6),
+    "memory_floor_cpu_mib": (0.0, 1e6),
+    "jitter_floor": (0.0, 10.0),
+    "jitter_floor_mib": (0.0, 1e6),
+    "growth_floor_device_mib": (0.0, 1e6),
+    "growth_floor_cpu_mib": (0.0, 1e6),
+    "warmup_share": (0.0, 0.5),
+    "drift_psnr": (0.0, 200.0),
+    "blind_psnr": (0.0, 200.0),
+    "alignment_floor": (0.0, 10.0),
+    "stability_guard": (0.01, 1.0),
 }
 
 

@@ -55,7 +55,13 @@ def median_bounds(values: Sequence[float], *, alpha: float, draws: int, seed: in
 
 
 def ratio_of_medians(
-    candidate: Sequence[float], baseline: Sequence[float], *, alpha: float, draws: int, seed: int, interleaved: bool = False,
+    candidate: Sequence[float],
+    baseline: Sequence[float],
+    *,
+    alpha: float,
+    draws: int,
+    seed: int,
+    interleaved: bool = False,
 ) -> Estimate:
     """median(candidate) / median(baseline) with percentile-bootstrap bounds. Values must be positive.
 
@@ -71,7 +77,13 @@ def ratio_of_medians(
 
 
 def difference_of_medians(
-    candidate: Sequence[float], baseline: Sequence[float], *, alpha: float, draws: int, seed: int, interleaved: bool = False,
+    candidate: Sequence[float],
+    baseline: Sequence[float],
+    *,
+    alpha: float,
+    draws: int,
+    seed: int,
+    interleaved: bool = False,
 ) -> Estimate:
     """median(candidate) - median(baseline) with bounds, as `ratio_of_medians`; values may be zero."""
     ours, theirs = _sample(candidate), _sample(baseline)
@@ -119,8 +131,10 @@ def sign_flip(differences: Sequence[float], clusters: Sequence[Hashable], *, alp
     total, tiny = len(means) + 1, 1e-12
     cut = int(alpha * total + 1e-9)  # with the mean itself, `cut` of `total` values lie beyond the bound
     return SignFlip(
-        mean=float(values.mean()), clusters=len(labels),
-        low=float(means[cut - 1]) if cut else -np.inf, high=float(means[-cut]) if cut else np.inf,
+        mean=float(values.mean()),
+        clusters=len(labels),
+        low=float(means[cut - 1]) if cut else -np.inf,
+        high=float(means[-cut]) if cut else np.inf,
         p_above=(1 + int(np.count_nonzero(means <= tiny))) / total,
         p_below=(1 + int(np.count_nonzero(means >= -tiny))) / total,
     )

@@ -65,15 +65,23 @@ def _beside(original: ImageScore, score: ImageScore, guard: float) -> Reworded:
     """A share of next to nothing would be huge, hence the guard; and one ruined picture must not outweigh a prompt, hence the cap."""
     change = (score.normalised - original.normalised) / max(original.normalised, guard)
     return Reworded(
-        pair=score.pair, original=score.original, prompt=cluster(score.task, score.language), change=max(-1.0, min(1.0, change)),
-        was_usable=original.usable, flipped=original.usable and not score.usable, images=(original.image, score.image),
+        pair=score.pair,
+        original=score.original,
+        prompt=cluster(score.task, score.language),
+        change=max(-1.0, min(1.0, change)),
+        was_usable=original.usable,
+        flipped=original.usable and not score.usable,
+        images=(original.image, score.image),
     )
 
 
 def _nothing(arm: Arm) -> Finding:
     asked = sum(1 for score in arm.scores if score.edits)
-    reason = f"none of {plural(asked, 'rewording')} has a picture of its original wording" if asked else \
-        "no reworded prompt was asked: set `rewordings` and `reworded_seeds` in the task"
+    reason = (
+        f"none of {plural(asked, 'rewording')} has a picture of its original wording"
+        if asked
+        else "no reworded prompt was asked: set `rewordings` and `reworded_seeds` in the task"
+    )
     return claim("change", Status.INCONCLUSIVE, reason, n=asked)
 
 
@@ -83,8 +91,7 @@ def _compared(evidence: Evidence, ours: dict[str, Reworded], policy: Policy) -> 
         return [claim("comparison", Status.NEW, f"{evidence.against} holds none of the {plural(len(ours), 'rewording')} of this cell")]
     if _by_identity(both):
         reason = f"{plural(len(both), 'reworded image')} and their originals equal to {evidence.against} by identity"
-        return [claim("change", Status.PASS, reason, effect=0.0, low=0.0, high=0.0, limit=100 * policy.stability_change,
-                      unit="points", n=len(both))]
+        return [claim("change", Status.PASS, reason, effect=0.0, low=0.0, high=0.0, limit=100 * policy.stability_change, unit="points", n=len(both))]
     change = _change(both, policy)
     flips = _flips(evidence, both, policy)
     # Flips that are not more frequent than before do not hold up what the changes have shown.
@@ -114,13 +121,28 @@ def _change(both: Sequence[Both], policy: Policy) -> Finding:
     found, floor = _flipping(both, extra, policy), policy.stability_change
     status = _status(found, floor, policy.alpha)
     before, after = (median(abs(one.change) for one in arm) for arm in zip(*both, strict=True))
-    reason = (f"a rewording changes alignment by a median of ±{100 * after:.0f} % vs ±{100 * before:.0f} %: "
-              f"mean {points(found.mean)} [{points(found.low)}, {points(found.high)}], limit {points(floor)}, "
-              f"over {found.clusters} clusters")
+    reason = (
+        f"a rewording changes alignment by a median of ±{100 * after:.0f} % vs ±{100 * before:.0f} %: "
+        f"mean {points(found.mean)} [{points(found.low)}, {points(found.high)}], limit {points(floor)}, "
+        f"over {found.clusters} clusters"
+    )
     if status is Status.INCONCLUSIVE:
         reason += f"; {_would_decide(found, floor, len(both))}"
-    return claim("change", status, reason, effect=100 * found.mean, low=100 * found.low, high=100 * found.high, limit=100 * floor,
-                 unit="points", n=len(both), confidence=1 - policy.alpha, baseline=100 * before, candidate=100 * after, p=found.p_above)
+    return claim(
+        "change",
+        status,
+        reason,
+        effect=100 * found.mean,
+        low=100 * found.low,
+        high=100 * found.high,
+        limit=100 * floor,
+        unit="points",
+        n=len(both),
+        confidence=1 - policy.alpha,
+        baseline=100 * before,
+        candidate=100 * after,
+        p=found.p_above,
+    )
 
 
 def _status(found: SignFlip, floor: float, alpha: float) -> Status:
@@ -151,9 +173,15 @@ def _flips(evidence: Evidence, both: Sequence[Both], policy: Policy) -> Finding:
     flags = [(old.flipped, old.flipped if equal else now.flipped) for (old, now), equal in zip(kept, same, strict=True)]
     found = _flipping(kept, [float(now) - float(old) for old, now in flags], policy)
     return judge_pairs(
-        "flips", discordance((not old, not now) for old, now in flags), floor=policy.flip_limit(evidence.task), policy=policy,
-        said=f"{after} of {plural(n, 'rewording')} cost a usable image vs {before}", noun="rewording",
-        baseline=1 - before / n, candidate=1 - after / n, clustered=(found.p_above, found.p_below),
+        "flips",
+        discordance((not old, not now) for old, now in flags),
+        floor=policy.flip_limit(evidence.task),
+        policy=policy,
+        said=f"{after} of {plural(n, 'rewording')} cost a usable image vs {before}",
+        noun="rewording",
+        baseline=1 - before / n,
+        candidate=1 - after / n,
+        clustered=(found.p_above, found.p_below),
     )
 
 
@@ -163,8 +191,18 @@ def _reported(ours: dict[str, Reworded], policy: Policy, *, settled: bool) -> li
     Without a usable original nothing could flip, which leaves the cell open, unless every picture is the baseline's own (`settled`).
     """
     worst = min(ours.values(), key=lambda one: one.change)
-    findings = [claim("worst drop", Status.INCONCLUSIVE, f"the worst rewording changes alignment by {percent(worst.change)} ({worst.pair})",
-                      effect=100 * worst.change, unit="%", n=len(ours), candidate=100 * worst.change, decides=False)]
+    findings = [
+        claim(
+            "worst drop",
+            Status.INCONCLUSIVE,
+            f"the worst rewording changes alignment by {percent(worst.change)} ({worst.pair})",
+            effect=100 * worst.change,
+            unit="%",
+            n=len(ours),
+            candidate=100 * worst.change,
+            decides=False,
+        )
+    ]
     usable = [one for one in ours.values() if one.was_usable]
     if not usable:
         reason = "no original picture of this cell is usable, so no rewording could cost one"
@@ -173,5 +211,19 @@ def _reported(ours: dict[str, Reworded], policy: Policy, *, settled: bool) -> li
     low, high = clopper_pearson(flips, n, policy.alpha)
     rate = f"{100 * flips / n:.0f} % [{100 * low:.0f} %, {100 * high:.0f} %]"
     reason = f"{flips} of {plural(n, 'rewording')} of usable images became unusable: {rate}"
-    return [*findings, claim("flip rate", Status.INCONCLUSIVE, reason, effect=100 * flips / n, low=100 * low, high=100 * high, unit="%",
-                             n=n, confidence=1 - policy.alpha, candidate=100 * flips / n, decides=False)]
+    return [
+        *findings,
+        claim(
+            "flip rate",
+            Status.INCONCLUSIVE,
+            reason,
+            effect=100 * flips / n,
+            low=100 * low,
+            high=100 * high,
+            unit="%",
+            n=n,
+            confidence=1 - policy.alpha,
+            candidate=100 * flips / n,
+            decides=False,
+        ),
+    ]

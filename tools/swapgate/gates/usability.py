@@ -47,8 +47,19 @@ def _difference(evidence: Evidence, ours: Mapping[str, ImageScore], policy: Poli
     n, floor = len(both), policy.usability_limit(evidence.task)
     if all(old.image == new.image for old, new in both):
         reason = f"usable {now}/{n}: every image is equal to the baseline's by identity"
-        return claim("difference", Status.PASS, reason, effect=0.0, low=0.0, high=0.0, limit=-100 * floor, unit="points", n=n,
-                     baseline=100 * before / n, candidate=100 * now / n)
+        return claim(
+            "difference",
+            Status.PASS,
+            reason,
+            effect=0.0,
+            low=0.0,
+            high=0.0,
+            limit=-100 * floor,
+            unit="points",
+            n=n,
+            baseline=100 * before / n,
+            candidate=100 * now / n,
+        )
     # The same pixels are the same picture, whatever a judge of another version said of them.
     counts = discordance((old.usable, old.usable if old.image == new.image else new.usable) for old, new in both)
     new = f" ({plural(len(ours) - n, 'request')} without a counterpart left out)" if len(ours) > n else ""
@@ -68,8 +79,22 @@ def _floor(ours: Mapping[str, ImageScore], evidence: Evidence, policy: Policy, c
     settled = status is Status.INCONCLUSIVE and good / n >= limit and compared.status in (Status.PASS, Status.IMPROVED)
     if status is Status.INCONCLUSIVE:
         reason += f"; {_would_show(good, n, limit, policy.alpha)}"
-    return [claim("floor", status, reason, effect=100 * good / n, low=100 * low, high=100 * high, limit=100 * limit, unit="%", n=n,
-                  confidence=1 - policy.alpha, candidate=100 * good / n, decides=not settled)]
+    return [
+        claim(
+            "floor",
+            status,
+            reason,
+            effect=100 * good / n,
+            low=100 * low,
+            high=100 * high,
+            limit=100 * limit,
+            unit="%",
+            n=n,
+            confidence=1 - policy.alpha,
+            candidate=100 * good / n,
+            decides=not settled,
+        )
+    ]
 
 
 def _would_show(good: int, n: int, limit: float, alpha: float) -> str:

@@ -24,7 +24,14 @@ class Status(StrEnum):
 DECIDED = frozenset({Status.PASS, Status.REGRESSION, Status.IMPROVED, Status.CHANGED})
 RED = frozenset({Status.REGRESSION, Status.ERROR})
 WORST_FIRST = (
-    Status.ERROR, Status.REGRESSION, Status.INCONCLUSIVE, Status.INCOMPARABLE, Status.NEW, Status.CHANGED, Status.IMPROVED, Status.PASS,
+    Status.ERROR,
+    Status.REGRESSION,
+    Status.INCONCLUSIVE,
+    Status.INCOMPARABLE,
+    Status.NEW,
+    Status.CHANGED,
+    Status.IMPROVED,
+    Status.PASS,
 )
 GATES = ("latency", "memory", "usability", "drift", "stability")
 POOLED = "all"  # the task name of a cell that pools a model's tasks

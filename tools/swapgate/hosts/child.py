@@ -108,8 +108,11 @@ class _Child:
 
         assert self._engine is not None
         return {
-            "times": None if times is None else asdict(times), "memory": asdict(self._meters.memory.end()),
-            "forwards": self._clock.forwards, "device": asdict(self._meters.health()), "notes": list(self._engine.notes()),
+            "times": None if times is None else asdict(times),
+            "memory": asdict(self._meters.memory.end()),
+            "forwards": self._clock.forwards,
+            "device": asdict(self._meters.health()),
+            "notes": list(self._engine.notes()),
         }
 
     def _send_failure(self, error: Exception, measured: dict[str, Any] | None) -> None:
@@ -125,9 +128,18 @@ def _loaded(model: str, engine: Engine, meters: Meters, seconds: float) -> Loade
     identity = engine.identity()
     memory: Memory = meters.memory.end()
     return Loaded(
-        model=model, seconds=seconds, accelerator=meters.accelerator, device_name=meters.device_name, weights=identity.weights,
-        placement=identity.placement, dtype=identity.dtype, attention=identity.attention, threads=identity.threads,
-        versions=identity.versions, memory=memory, notes=(*engine.notes(), *meters.notes),
+        model=model,
+        seconds=seconds,
+        accelerator=meters.accelerator,
+        device_name=meters.device_name,
+        weights=identity.weights,
+        placement=identity.placement,
+        dtype=identity.dtype,
+        attention=identity.attention,
+        threads=identity.threads,
+        versions=identity.versions,
+        memory=memory,
+        notes=(*engine.notes(), *meters.notes),
     )
 
 

@@ -174,7 +174,11 @@ class Host:
 
     def _generation(self, call: Call, index: int, pixels: Pixels, answer: dict[str, Any]) -> Generation:
         return Generation(
-            request=call.requests[index].key, image=pixel_hash(pixels), width=pixels.shape[1], height=pixels.shape[0], mode=MODE,
+            request=call.requests[index].key,
+            image=pixel_hash(pixels),
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            mode=MODE,
             **self._measured(call, answer),
         )
 
@@ -188,10 +192,15 @@ class Host:
     def _measured(self, call: Call, answer: dict[str, Any]) -> dict[str, Any]:
         times, memory, device = answer.get("times"), answer.get("memory"), answer.get("device", {})
         return {
-            "call": call.key, "images_in_call": len(call.requests), "number": self._number, "first_call": self._first_call,
+            "call": call.key,
+            "images_in_call": len(call.requests),
+            "number": self._number,
+            "first_call": self._first_call,
             "times": None if times is None else Times(**{**times, "steps": tuple(times["steps"])}),
-            "memory": None if memory is None else Memory(**memory), "forwards": answer.get("forwards"),
-            "device": DeviceHealth(**{**device, "throttle": tuple(device.get("throttle", ()))}), "notes": tuple(answer.get("notes", ())),
+            "memory": None if memory is None else Memory(**memory),
+            "forwards": answer.get("forwards"),
+            "device": DeviceHealth(**{**device, "throttle": tuple(device.get("throttle", ()))}),
+            "notes": tuple(answer.get("notes", ())),
         }
 
     def _discard(self) -> None:
@@ -211,7 +220,10 @@ class _Process:
         with theirs:
             self._child = subprocess.Popen(
                 [sys.executable, "-X", "faulthandler", "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), str(self._board.descriptor)],
-                stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.STDOUT, env=_environment(threads),
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                env=_environment(threads),
                 pass_fds=(theirs.fileno(), self._board.descriptor),
             )
         self._connection = Connection(ours.detach())

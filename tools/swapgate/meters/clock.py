@@ -29,8 +29,9 @@ class StageClock:
         tell: is told the name of every stage when it begins, so that it is known where a call died.
     """
 
-    def __init__(self, *, now: Callable[[], float] = time.perf_counter, synchronise: Callable[[], None] = nothing,
-                 tell: Callable[[str], None] = _unseen) -> None:
+    def __init__(
+        self, *, now: Callable[[], float] = time.perf_counter, synchronise: Callable[[], None] = nothing, tell: Callable[[str], None] = _unseen
+    ) -> None:
         self._now, self._synchronise, self._tell = now, synchronise, tell
         self.start()
 
@@ -88,8 +89,7 @@ class StageClock:
         """The stages of the call that was stopped, in seconds; `queue` is what the host waited before it."""
         if self._total is None:
             raise RuntimeError("the clock was not stopped")
-        return Times(queue=queue, text=self._text, first_step=self._first_step, steps=tuple(self._steps),
-                     decode=self._decode, total=self._total)
+        return Times(queue=queue, text=self._text, first_step=self._first_step, steps=tuple(self._steps), decode=self._decode, total=self._total)
 
     def _idle_now(self) -> float:
         self._synchronise()

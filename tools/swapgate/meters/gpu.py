@@ -17,8 +17,14 @@ from swapgate.runs.environment import cpu_model
 from swapgate.runs.records import DeviceHealth
 
 THROTTLE = {
-    0x2: "applications-clocks", 0x4: "software-power-cap", 0x8: "hardware-slowdown", 0x10: "sync-boost",
-    0x20: "software-thermal", 0x40: "hardware-thermal", 0x80: "hardware-power-brake", 0x100: "display-clocks",
+    0x2: "applications-clocks",
+    0x4: "software-power-cap",
+    0x8: "hardware-slowdown",
+    0x10: "sync-boost",
+    0x20: "software-thermal",
+    0x40: "hardware-thermal",
+    0x80: "hardware-power-brake",
+    0x100: "display-clocks",
 }
 """Bits of nvmlClocksEventReasons (nvml.h). Bit 0x1 means idle, which slows nothing down, and is left out."""
 
@@ -48,9 +54,12 @@ def meters_for(device: str) -> Meters:
     where = torch.device(device)
     nvml = Nvml(str(torch.cuda.get_device_properties(where).uuid))
     return Meters(
-        memory=CudaMemory(where, resident, nvml.process_mib), accelerator=accelerator_slug(device),
-        device_name=torch.cuda.get_device_name(where), synchronise=lambda: torch.cuda.synchronize(where),
-        health=nvml.health, notes=notes + nvml.notes,
+        memory=CudaMemory(where, resident, nvml.process_mib),
+        accelerator=accelerator_slug(device),
+        device_name=torch.cuda.get_device_name(where),
+        synchronise=lambda: torch.cuda.synchronize(where),
+        health=nvml.health,
+        notes=notes + nvml.notes,
     )
 
 
@@ -80,7 +89,8 @@ class Nvml:
             sm_clock=self._read("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
             memory_clock=self._read("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
             temperature=self._read("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
-            power=None if power is None else power / 1000, throttle=self._throttle(),
+            power=None if power is None else power / 1000,
+            throttle=self._throttle(),
         )
 
     def process_mib(self) -> float | None:

@@ -140,6 +140,7 @@ class CudaMemory:
         return Memory(
             allocated=self._cuda.max_memory_allocated(self._device) / MIB,
             reserved=self._cuda.max_memory_reserved(self._device) / MIB,
-            process=self._process(), resident=self._resident.peak(),
+            process=self._process(),
+            resident=self._resident.peak(),
             held=self._cuda.memory_allocated(self._device) / MIB,
         )

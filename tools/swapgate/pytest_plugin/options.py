@@ -15,13 +15,23 @@ NULL_PROCESSES = 2  # fresh processes that measure the null when a baseline is a
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The group `swapgate`."""
     group = parser.getgroup("swapgate", "text-to-image models: slower, larger, less usable, different?")
-    group.addoption("--model", dest="swapgate_model", default="", metavar="A,B", help="model cards to judge (default: those of [tool.swapgate], else all)")
+    group.addoption(
+        "--model", dest="swapgate_model", default="", metavar="A,B", help="model cards to judge (default: those of [tool.swapgate], else all)"
+    )
     group.addoption("--task", dest="swapgate_task", default="", metavar="X,Y", help="tasks to judge them by (default: all of the card's families)")
-    group.addoption("--against", dest="swapgate_against", default="", metavar="A", help="A/B: judge --model against this model instead of its baseline")
-    group.addoption("--run-dir", dest="swapgate_run_dir", default="", metavar="PATH", help="where the run folder is made (default: .swapgate/runs/<time>)")
-    group.addoption("--resume", dest="swapgate_resume", default="", metavar="RUN", help="go on with an interrupted run; finished images are not made again")
+    group.addoption(
+        "--against", dest="swapgate_against", default="", metavar="A", help="A/B: judge --model against this model instead of its baseline"
+    )
+    group.addoption(
+        "--run-dir", dest="swapgate_run_dir", default="", metavar="PATH", help="where the run folder is made (default: .swapgate/runs/<time>)"
+    )
+    group.addoption(
+        "--resume", dest="swapgate_resume", default="", metavar="RUN", help="go on with an interrupted run; finished images are not made again"
+    )
     group.addoption("--replay", dest="swapgate_replay", default="", metavar="RUN", help="judge a recorded run again, without loading any model")
-    group.addoption("--null", dest="swapgate_null", type=int, default=0, metavar="N", help="measure in N fresh processes how much the model differs from itself")
+    group.addoption(
+        "--null", dest="swapgate_null", type=int, default=0, metavar="N", help="measure in N fresh processes how much the model differs from itself"
+    )
     group.addoption("--update-baselines", dest="swapgate_update", action="store_true", help="run, then accept the run as baseline")
     group.addoption("--baseline-reason", dest="swapgate_reason", default="", metavar="TEXT", help="why the baseline is accepted; kept with it")
     group.addoption("--allow-ci-update", dest="swapgate_allow_ci", action="store_true", help="let --update-baselines write where CI is set")
@@ -48,10 +58,18 @@ def options_of(config: pytest.Config) -> Options:
     if null < 0:
         raise pytest.UsageError(f"--null={null}: a number of processes, 0 or more")
     return Options(
-        root=config.rootpath, models=_names(value("swapgate_model")), tasks=_names(value("swapgate_task")),
-        against=value("swapgate_against") or None, run_dir=_path(value("swapgate_run_dir")), resume=resume, replay=replay,
-        update_baselines=update, reason=value("swapgate_reason"), allow_ci=bool(value("swapgate_allow_ci")),
-        strict=is_strict(config), null=null or (NULL_PROCESSES if update else 0),
+        root=config.rootpath,
+        models=_names(value("swapgate_model")),
+        tasks=_names(value("swapgate_task")),
+        against=value("swapgate_against") or None,
+        run_dir=_path(value("swapgate_run_dir")),
+        resume=resume,
+        replay=replay,
+        update_baselines=update,
+        reason=value("swapgate_reason"),
+        allow_ci=bool(value("swapgate_allow_ci")),
+        strict=is_strict(config),
+        null=null or (NULL_PROCESSES if update else 0),
         command="pytest " + " ".join(argument for argument in config.invocation_params.args if isinstance(argument, str)),
     )
 

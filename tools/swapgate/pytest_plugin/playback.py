@@ -42,7 +42,10 @@ def play_back(benchmark: Any, suite: Suite, cell: Cell) -> None:
     samples: Iterator[float] = iter(cost.seconds)
     benchmark.group = f"{cell.task}: seconds per image"
     benchmark.extra_info.update(
-        model=cell.model, task=cell.task, peak_mib=max(cost.peak_mib), load_seconds=cost.load_seconds,
+        model=cell.model,
+        task=cell.task,
+        peak_mib=max(cost.peak_mib),
+        load_seconds=cost.load_seconds,
         first_call_seconds=cost.first_call_seconds,
     )
     benchmark.pedantic(lambda: clock.advance(next(samples)), rounds=len(cost.seconds))

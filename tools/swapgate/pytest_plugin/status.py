@@ -9,8 +9,14 @@ import pytest
 from swapgate.gates.verdict import DECIDED, RED, Status
 
 _LETTERS = {
-    Status.PASS: ".", Status.IMPROVED: "+", Status.CHANGED: "~", Status.REGRESSION: "R", Status.ERROR: "E",
-    Status.INCONCLUSIVE: "?", Status.NEW: "n", Status.INCOMPARABLE: "i",
+    Status.PASS: ".",
+    Status.IMPROVED: "+",
+    Status.CHANGED: "~",
+    Status.REGRESSION: "R",
+    Status.ERROR: "E",
+    Status.INCONCLUSIVE: "?",
+    Status.NEW: "n",
+    Status.INCOMPARABLE: "i",
 }
 
 

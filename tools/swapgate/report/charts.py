@@ -95,9 +95,14 @@ def interval_chart(finding: Finding) -> IntervalChart | None:
     scale = _Scale([*shown, reference] if near else shown)
     limit_x = scale(limit)
     return IntervalChart(
-        effect=scale(effect), low=scale(low), high=scale(high), limit=limit_x,
-        reference=scale(reference) if near else None, worse=_worse_side(finding, limit_x),
-        reference_label=number(reference, finding.unit), text=_in_words(finding),
+        effect=scale(effect),
+        low=scale(low),
+        high=scale(high),
+        limit=limit_x,
+        reference=scale(reference) if near else None,
+        worse=_worse_side(finding, limit_x),
+        reference_label=number(reference, finding.unit),
+        text=_in_words(finding),
     )
 
 
@@ -122,9 +127,16 @@ def memory_chart(baseline: Cost | None, candidate: Cost | None) -> MemoryChart |
     bottom, top = max(0.0, min(values) - 0.1 * span), max(values) + 0.1 * span
     first, last = min(counts), max(counts)
     return MemoryChart(
-        traces=tuple(Trace(side=side, kind=kind, path=_path(points, (first, last), (bottom, top)),
-                           highest=max(value for _, value in points), last=points[-1][1]) for side, kind, points in series),
-        lowest=bottom, highest=top, first=first, last=last,
+        traces=tuple(
+            Trace(
+                side=side, kind=kind, path=_path(points, (first, last), (bottom, top)), highest=max(value for _, value in points), last=points[-1][1]
+            )
+            for side, kind, points in series
+        ),
+        lowest=bottom,
+        highest=top,
+        first=first,
+        last=last,
     )
 
 
@@ -189,8 +201,7 @@ _Series = tuple[Side, Literal["peak", "held"], list[tuple[int, float]]]
 
 def _sides(baseline: Cost | None, candidate: Cost | None) -> list[list[_Series]]:
     sides: list[tuple[Side, Cost | None]] = [("baseline", baseline), ("candidate", candidate)]
-    return [[(side, "peak", _points(cost, cost.peak_mib)), (side, "held", _points(cost, cost.held_mib))]
-            for side, cost in sides if cost is not None]
+    return [[(side, "peak", _points(cost, cost.peak_mib)), (side, "held", _points(cost, cost.held_mib))] for side, cost in sides if cost is not None]
 
 
 def _points(cost: Cost, values: Sequence[float]) -> list[tuple[int, float]]:

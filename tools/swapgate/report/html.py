@@ -45,27 +45,41 @@ def build(run_path: Path, image_source: Callable[[str], Path | None]) -> Path:
 def render(report: model.Report, album: pictures.Album) -> str:
     """The page as text; pictures are referred to by the `src` that `album` gives them."""
     style = _style()
-    return _environment().get_template("index.html.j2").render(
-        report=report, page=view.page(report, album), headline=phrases.headline(report),
-        style=Markup(style),  # noqa: S704 - our own file
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+    return (
+        _environment()
+        .get_template("index.html.j2")
+        .render(
+            report=report,
+            page=view.page(report, album),
+            headline=phrases.headline(report),
+            style=Markup(style),  # noqa: S704 - our own file
+            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        )
     )
 
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(loader=_LOADER, autoescape=True, undefined=jinja2.StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
+    made = jinja2.Environment(loader=_LOADER, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters.update(_filters())
-    made.globals.update(statuses=WORST_FIRST, glyphs=phrases.GLYPHS, meanings=phrases.MEANINGS, gain=pictures.GAIN,
-                        stages=charts.STAGES, questions=phrases.QUESTIONS)
+    made.globals.update(
+        statuses=WORST_FIRST, glyphs=phrases.GLYPHS, meanings=phrases.MEANINGS, gain=pictures.GAIN, stages=charts.STAGES, questions=phrases.QUESTIONS
+    )
     return made
 
 
 def _filters() -> dict[str, Callable[..., Any]]:
     return {
-        "number": phrases.number, "interval": phrases.interval, "span": phrases.span, "tidy": phrases.tidy, "task_name": phrases.task_name,
-        "effect": phrases.effect, "side": phrases.side, "needs_a_look": phrases.needs_a_look, "leaves": view.leaves, "measured": phrases.measured_line,
+        "number": phrases.number,
+        "interval": phrases.interval,
+        "span": phrases.span,
+        "tidy": phrases.tidy,
+        "task_name": phrases.task_name,
+        "effect": phrases.effect,
+        "side": phrases.side,
+        "needs_a_look": phrases.needs_a_look,
+        "leaves": view.leaves,
+        "measured": phrases.measured_line,
     }
 
 

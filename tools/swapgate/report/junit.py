@@ -12,14 +12,30 @@ from swapgate.report.phrases import tidy
 def properties(verdict: Verdict) -> list[tuple[str, str]]:
     """("swapgate.verdict", "PASS"), the cell, the reason, and every figure the deciding claim has; numbers in full."""
     found: list[tuple[str, object]] = [
-        ("verdict", verdict.status.value), ("cell", verdict.id), ("gate", verdict.gate), ("model", verdict.model), ("task", verdict.task),
-        ("against", verdict.against), ("decided", verdict.decided), ("reason", verdict.reason), ("next", verdict.next or None),
+        ("verdict", verdict.status.value),
+        ("cell", verdict.id),
+        ("gate", verdict.gate),
+        ("model", verdict.model),
+        ("task", verdict.task),
+        ("against", verdict.against),
+        ("decided", verdict.decided),
+        ("reason", verdict.reason),
+        ("next", verdict.next or None),
     ]
     one = verdict.finding
     if one is not None:
         found += [
-            ("claim", one.name), ("baseline", one.baseline), ("candidate", one.candidate), ("effect", one.effect), ("low", one.low),
-            ("high", one.high), ("confidence", one.confidence), ("limit", one.limit), ("unit", one.unit or None), ("n", one.n), ("p", one.p),
+            ("claim", one.name),
+            ("baseline", one.baseline),
+            ("candidate", one.candidate),
+            ("effect", one.effect),
+            ("low", one.low),
+            ("high", one.high),
+            ("confidence", one.confidence),
+            ("limit", one.limit),
+            ("unit", one.unit or None),
+            ("n", one.n),
+            ("p", one.p),
         ]
     return [(f"swapgate.{name}", _text(value)) for name, value in found if value is not None]
 

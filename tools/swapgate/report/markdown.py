@@ -54,11 +54,18 @@ def escape(text: str) -> str:
 
 def _head(report: model.Report) -> list[str]:
     answer = phrases.headline(report)
-    planted = [f"> **{escape(entry.id)} carries planted faults (a drill):** {escape(', '.join(entry.faults))}"
-               for entry in report.models if entry.faults]
+    planted = [
+        f"> **{escape(entry.id)} carries planted faults (a drill):** {escape(', '.join(entry.faults))}" for entry in report.models if entry.faults
+    ]
     return [
-        f"## Swapgate · {answer.answer}", "", f"**{escape(str(answer))}**", "", *planted,
-        f"{phrases.counts_line(report)}", "", f"{phrases.measured_line(report)}. Run {escape(report.run)}, against {escape(report.against)}.",
+        f"## Swapgate · {answer.answer}",
+        "",
+        f"**{escape(str(answer))}**",
+        "",
+        *planted,
+        f"{phrases.counts_line(report)}",
+        "",
+        f"{phrases.measured_line(report)}. Run {escape(report.run)}, against {escape(report.against)}.",
         *([f"{escape(report.outcome.reason)}."] if report.outcome.reason else []),
     ]
 
@@ -77,8 +84,14 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
     one, status = verdict.finding, f"{phrases.GLYPHS[verdict.status]} {verdict.status}"
     if one is None:
         return (status, verdict.id, *[phrases.NOTHING] * 6, verdict.reason)
-    figures = (phrases.side(one.baseline, one.unit, verdict.gate), phrases.side(one.candidate, one.unit, verdict.gate), phrases.effect(one),
-               phrases.interval(one), phrases.number(one.limit, one.unit), str(one.n))
+    figures = (
+        phrases.side(one.baseline, one.unit, verdict.gate),
+        phrases.side(one.candidate, one.unit, verdict.gate),
+        phrases.effect(one),
+        phrases.interval(one),
+        phrases.number(one.limit, one.unit),
+        str(one.n),
+    )
     return (status, verdict.id, *figures, verdict.reason)
 
 
@@ -93,16 +106,29 @@ def _next(report: model.Report) -> list[str]:
 
 
 def _wording(report: model.Report) -> list[str]:
-    rows = [(one.task, one.language, str(one.seed), phrases.number(one.change, signed=True), "yes" if one.flip else "no", one.prompt, one.reworded)
-            for one in report.wording[:MOST_ROWS]]
+    rows = [
+        (one.task, one.language, str(one.seed), phrases.number(one.change, signed=True), "yes" if one.flip else "no", one.prompt, one.reworded)
+        for one in report.wording[:MOST_ROWS]
+    ]
     return _table("Wording that hurt most", ("task", "language", "seed", "alignment", "no longer usable", "prompt", "reworded"), rows)
 
 
 def _comparison(report: model.Report) -> list[str]:
     better = {"a": report.against, "same": "no worse", "unclear": "unclear"}
-    rows = [(one.gate, one.task, one.claim, phrases.side(one.a, one.unit, one.gate), phrases.side(one.b, one.unit, one.gate),
-             phrases.number(one.effect, one.unit, signed=True), phrases.span(one.low, one.high, one.unit), str(one.n),
-             better.get(one.better, one.model or "judged model")) for one in report.comparison]
+    rows = [
+        (
+            one.gate,
+            one.task,
+            one.claim,
+            phrases.side(one.a, one.unit, one.gate),
+            phrases.side(one.b, one.unit, one.gate),
+            phrases.number(one.effect, one.unit, signed=True),
+            phrases.span(one.low, one.high, one.unit),
+            str(one.n),
+            better.get(one.better, one.model or "judged model"),
+        )
+        for one in report.comparison
+    ]
     return _table("Who is better at what", ("gate", "task", "claim", report.against, "judged model", "effect", "interval", "n", "better"), rows)
 
 

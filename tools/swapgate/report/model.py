@@ -200,8 +200,9 @@ def load(run_path: Path) -> Report:
     """The report data of a run folder; RunBroken when verdicts.json is absent or cannot be used."""
     path = run_path / FILE
     if not path.is_file():
-        raise RunBroken(where=str(path), rule="the file must exist: it is written when a run is judged",
-                        remedy=f"judge the run again: pytest --replay={run_path}")
+        raise RunBroken(
+            where=str(path), rule="the file must exist: it is written when a run is judged", remedy=f"judge the run again: pytest --replay={run_path}"
+        )
     return parse(read_json(path), where=str(path))
 
 
@@ -214,8 +215,13 @@ def parse(data: Any, *, where: str = FILE) -> Report:
     """Report data from the decoded JSON; RunBroken for another schema, a missing key or a value of the wrong kind."""
     if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
         given = data.get("schema") if isinstance(data, Mapping) else data
-        raise RunBroken(where=where, key="schema", value=given, rule=f"this version reads schema {SCHEMA}",
-                        remedy="judge the run again with this version: pytest --replay=RUN")
+        raise RunBroken(
+            where=where,
+            key="schema",
+            value=given,
+            rule=f"this version reads schema {SCHEMA}",
+            remedy="judge the run again with this version: pytest --replay=RUN",
+        )
     verdicts = tuple(_verdict(entry, f"verdicts[{n}]", where) for n, entry in enumerate(data.get("verdicts") or ()))
     report = {
         **{key: value for key, value in data.items() if key in _PLAIN and value is not None},
@@ -232,7 +238,12 @@ def parse(data: Any, *, where: str = FILE) -> Report:
 _PLAIN = ("run", "path", "created", "command", "against", "strict", "policy", "environment")
 _SINGLE: dict[str, Any] = {"planned": Amount, "measured": Amount, "outcome": Outcome}
 _MANY: dict[str, Any] = {
-    "models": ModelFacts, "suspects": Suspect, "tasks": TaskFacts, "images": ImageRow, "wording": WordingRow, "comparison": ComparisonRow,
+    "models": ModelFacts,
+    "suspects": Suspect,
+    "tasks": TaskFacts,
+    "images": ImageRow,
+    "wording": WordingRow,
+    "comparison": ComparisonRow,
 }
 
 

@@ -15,8 +15,14 @@ from swapgate.report.model import Report
 
 Tone = Literal["no", "yes", "changed", "open"]
 GLYPHS = {
-    Status.ERROR: "!", Status.REGRESSION: "✕", Status.INCONCLUSIVE: "?", Status.INCOMPARABLE: "≠",
-    Status.NEW: "+", Status.CHANGED: "~", Status.IMPROVED: "↑", Status.PASS: "✓",
+    Status.ERROR: "!",
+    Status.REGRESSION: "✕",
+    Status.INCONCLUSIVE: "?",
+    Status.INCOMPARABLE: "≠",
+    Status.NEW: "+",
+    Status.CHANGED: "~",
+    Status.IMPROVED: "↑",
+    Status.PASS: "✓",
 }
 MEANINGS = {
     Status.ERROR: "could not be measured, or is broken beyond statistics",
@@ -29,20 +35,31 @@ MEANINGS = {
     Status.PASS: "shown to be within the limit",
 }
 QUESTIONS = {
-    "latency": "Is it slower?", "memory": "Is it larger?", "usability": "Is it less usable?",
-    "drift": "Is it different?", "stability": "Does wording upset it?",
+    "latency": "Is it slower?",
+    "memory": "Is it larger?",
+    "usability": "Is it less usable?",
+    "drift": "Is it different?",
+    "stability": "Does wording upset it?",
 }
 NOTHING = "—"
 THIN = "\u202f"
 _COUNTED = {
-    Status.ERROR: "could not be measured", Status.REGRESSION: "regressed", Status.INCONCLUSIVE: "inconclusive",
-    Status.INCOMPARABLE: "incomparable", Status.NEW: "without a baseline",
-    Status.CHANGED: "changed", Status.IMPROVED: "improved", Status.PASS: "passed",
+    Status.ERROR: "could not be measured",
+    Status.REGRESSION: "regressed",
+    Status.INCONCLUSIVE: "inconclusive",
+    Status.INCOMPARABLE: "incomparable",
+    Status.NEW: "without a baseline",
+    Status.CHANGED: "changed",
+    Status.IMPROVED: "improved",
+    Status.PASS: "passed",
 }
 
 
 _WORSE = {
-    "latency": "slower", "memory": "larger", "usability": "less usable", "drift": "further off in its pictures",
+    "latency": "slower",
+    "memory": "larger",
+    "usability": "less usable",
+    "drift": "further off in its pictures",
     "stability": "more easily upset by wording",
 }
 _WHOLE = frozenset({"requests", "forwards", "images"})
@@ -95,7 +112,7 @@ def _open_reason(report: Report, statuses: Sequence[Status], unmeasured: int) ->
 
 
 def _tally(statuses: Sequence[Status], wanted: frozenset[Status] | set[Status], total: int) -> str:
-    """"2 of 14 cells regressed, 1 could not be measured": the first part names the whole."""
+    """ "2 of 14 cells regressed, 1 could not be measured": the first part names the whole."""
     order = (Status.REGRESSION, *WORST_FIRST)  # what got worse comes before what is not known
     found = [(n, _COUNTED[status]) for status in dict.fromkeys(order) if status in wanted and (n := statuses.count(status))]
     (first, said), *rest = found
@@ -104,7 +121,7 @@ def _tally(statuses: Sequence[Status], wanted: frozenset[Status] | set[Status], 
 
 
 def _worse(report: Report) -> str:
-    """"slower and less usable (…)": what regressed in a reader's words, with the count in brackets."""
+    """ "slower and less usable (…)": what regressed in a reader's words, with the count in brackets."""
     tally = _tally([verdict.status for verdict in report.verdicts], RED, len(report.verdicts))
     gates = dict.fromkeys(verdict.gate for verdict in report.verdicts if verdict.status is Status.REGRESSION)
     words = [_WORSE.get(gate, f"worse in {gate}") for gate in sorted(gates, key=lambda gate: list(_WORSE).index(gate) if gate in _WORSE else 9)]
@@ -122,15 +139,14 @@ def _all(n: int) -> str:
 
 
 def counts_line(report: Report) -> str:
-    """"2 REGRESSION · 1 INCONCLUSIVE · 12 PASS", worst first; "no verdicts" when there are none."""
+    """ "2 REGRESSION · 1 INCONCLUSIVE · 12 PASS", worst first; "no verdicts" when there are none."""
     return " · ".join(f"{n} {status}" for status, n in report.counts.items()) or "no verdicts"
 
 
 def measured_line(report: Report) -> str:
     """Cells measured and decided, and images made, each of what was planned."""
     done, asked = report.measured, report.planned
-    return (f"{done.cells} of {asked.cells} cells measured, {done.decided} decided; "
-            f"{done.images} of {asked.images} images")
+    return f"{done.cells} of {asked.cells} cells measured, {done.decided} decided; {done.images} of {asked.images} images"
 
 
 def number(value: float | None, unit: str = "", *, signed: bool = False) -> str:
@@ -162,7 +178,7 @@ def _digits(value: float, unit: str) -> str:
 
 
 def span(low: float | None, high: float | None, unit: str = "") -> str:
-    """"1.04 to 1.12 s": the unit is said once, signs on both ends; a dash where there is neither end."""
+    """ "1.04 to 1.12 s": the unit is said once, signs on both ends; a dash where there is neither end."""
     if low is None and high is None:
         return NOTHING
     bare = "" if unit == "ratio" else f"{THIN}{'%' if unit == 'share' else unit}" if unit else ""

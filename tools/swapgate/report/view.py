@@ -130,14 +130,18 @@ def page(report: Report, album: Album) -> Page:
     broken = [cell for cell in cells if needs_a_look(cell.verdict.status)]
     shas = {sha for row in report.images for sha in (row.baseline, row.candidate) if sha}
     return Page(
-        cells=cells, broken=tuple(broken[:MOST_BROKEN]), broken_more=max(0, len(broken) - MOST_BROKEN), commands=_commands(broken),
+        cells=cells,
+        broken=tuple(broken[:MOST_BROKEN]),
+        broken_more=max(0, len(broken) - MOST_BROKEN),
+        commands=_commands(broken),
         sources={cell.verdict.next: f"{cell.verdict.status} {cell.verdict.id}" for cell in reversed(broken)},
         heats=tuple(_heat(model, cells) for model in _models(report)),
         pictures=tuple(_pictures(model, task, rows, report, album) for (model, task), rows in _by_task(report.images).items()),
         costs=tuple(_cost(pair) for pair in report.costs),
         wording=tuple(_reworded(row, album) for row in report.wording[:MOST_WORDING]),
         wording_more=max(0, len(report.wording) - MOST_WORDING),
-        titles={task.id: task for task in report.tasks}, missing=len(shas - album.pictures.keys()),
+        titles={task.id: task for task in report.tasks},
+        missing=len(shas - album.pictures.keys()),
     )
 
 
@@ -161,9 +165,12 @@ def _pieces(text: str) -> list[str]:
 def _cell(verdict: Verdict, report: Report, album: Album) -> Cell:
     pairs, reworded, costs = _exhibits(verdict, report, album)
     return Cell(
-        verdict=verdict, anchor=anchor("cell", verdict.gate, verdict.model, verdict.task),
-        question=QUESTIONS.get(verdict.gate, verdict.gate), chart=interval_chart(verdict.finding) if verdict.finding else None,
-        pairs=pairs, reworded=reworded,
+        verdict=verdict,
+        anchor=anchor("cell", verdict.gate, verdict.model, verdict.task),
+        question=QUESTIONS.get(verdict.gate, verdict.gate),
+        chart=interval_chart(verdict.finding) if verdict.finding else None,
+        pairs=pairs,
+        reworded=reworded,
         bars=latency_bars(costs.baseline, costs.candidate) if costs and verdict.gate == "latency" else (),
         memory=memory_chart(costs.baseline, costs.candidate) if costs and verdict.gate == "memory" else None,
     )
@@ -171,6 +178,7 @@ def _cell(verdict: Verdict, report: Report, album: Album) -> Cell:
 
 def _exhibits(verdict: Verdict, report: Report, album: Album) -> tuple[tuple[Pair, ...], tuple[Reworded, ...], CostPair | None]:
     """What shows the verdict: the pictures it hurt most, the rewordings, or the cost samples."""
+
     def mine(row: ImageRow | WordingRow | CostPair) -> bool:
         return row.model == verdict.model and verdict.task in (row.task, POOLED)
 
@@ -241,19 +249,32 @@ def _pictures(model: str, task: str, rows: Sequence[ImageRow], report: Report, a
     strips: dict[tuple[str, str, str], list[ImageRow]] = {}
     for row in sorted(rows, key=lambda row: (bool(row.edits), row.language, row.edits, row.seed, row.index)):
         strips.setdefault((row.language, row.edits, row.prompt), []).append(row)
-    look = any(needs_a_look(verdict.status) for verdict in report.verdicts
-               if verdict.gate in ("usability", "drift", "stability") and (verdict.model, verdict.task) == (model, task))
+    look = any(
+        needs_a_look(verdict.status)
+        for verdict in report.verdicts
+        if verdict.gate in ("usability", "drift", "stability") and (verdict.model, verdict.task) == (model, task)
+    )
     return Pictures(
-        model=model, task=task, anchor=anchor("pictures", model, task), open=look, total=len(rows),
+        model=model,
+        task=task,
+        anchor=anchor("pictures", model, task),
+        open=look,
+        total=len(rows),
         lost=sum(bool(row.baseline_usable) and row.usable is False for row in rows),
-        strips=tuple(Strip(language=language, edits=edits, prompt=prompt, original=found[0].original,
-                           pairs=tuple(_pair(row, album) for row in found)) for (language, edits, prompt), found in strips.items()),
+        strips=tuple(
+            Strip(language=language, edits=edits, prompt=prompt, original=found[0].original, pairs=tuple(_pair(row, album) for row in found))
+            for (language, edits, prompt), found in strips.items()
+        ),
     )
 
 
 def _pair(row: ImageRow, album: Album) -> Pair:
-    return Pair(row=row, baseline=album.picture(row.baseline), candidate=album.picture(row.candidate),
-                difference=album.difference(row.baseline, row.candidate))
+    return Pair(
+        row=row,
+        baseline=album.picture(row.baseline),
+        candidate=album.picture(row.candidate),
+        difference=album.difference(row.baseline, row.candidate),
+    )
 
 
 def _reworded(row: WordingRow, album: Album) -> Reworded:
@@ -261,8 +282,13 @@ def _reworded(row: WordingRow, album: Album) -> Reworded:
 
 
 def _cost(pair: CostPair) -> CostView:
-    return CostView(model=pair.model, task=pair.task, anchor=anchor("cost", pair.model, pair.task),
-                    bars=latency_bars(pair.baseline, pair.candidate), memory=memory_chart(pair.baseline, pair.candidate))
+    return CostView(
+        model=pair.model,
+        task=pair.task,
+        anchor=anchor("cost", pair.model, pair.task),
+        bars=latency_bars(pair.baseline, pair.candidate),
+        memory=memory_chart(pair.baseline, pair.candidate),
+    )
 
 
 def leaves(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -14,8 +14,26 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "accelerate", "diffusers", "flash-attn", "huggingface-hub", "numpy", "nvidia-ml-py", "open-clip-torch", "peft", "pillow", "safetensors",
-    "scikit-image", "scipy", "sentencepiece", "swapgate", "tokenizers", "torch", "torchvision", "transformers", "triton", "xformers",
+    "accelerate",
+    "diffusers",
+    "flash-attn",
+    "huggingface-hub",
+    "numpy",
+    "nvidia-ml-py",
+    "open-clip-torch",
+    "peft",
+    "pillow",
+    "safetensors",
+    "scikit-image",
+    "scipy",
+    "sentencepiece",
+    "swapgate",
+    "tokenizers",
+    "torch",
+    "torchvision",
+    "transformers",
+    "triton",
+    "xformers",
 )
 """Distributions that can change a picture, its cost or its score."""
 

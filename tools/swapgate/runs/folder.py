@@ -64,8 +64,9 @@ class RunFolder:
     def create(cls, path: Path, manifest: Mapping[str, Any]) -> RunFolder:
         """A new run in `path`, which must not hold one; `manifest` gets schema, id (the folder's name) and created."""
         if (path / "manifest.json").exists():
-            raise UserError(where=str(path), rule="a new run needs a folder that holds no run",
-                            remedy="choose another --run-dir, or remove that folder")
+            raise UserError(
+                where=str(path), rule="a new run needs a folder that holds no run", remedy="choose another --run-dir, or remove that folder"
+            )
         whole = {"schema": SCHEMA, "id": path.name, "created": datetime.now(UTC).isoformat(timespec="seconds"), **manifest}
         write_atomic(path / "manifest.json", dumps(whole, indent=1) + "\n")
         return cls.open(path)
@@ -79,8 +80,13 @@ class RunFolder:
         manifest = read_json(file)
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
             found = manifest.get("schema") if isinstance(manifest, dict) else None
-            raise RunBroken(where=str(file), key="schema", value=found, rule=f"this version reads schema {SCHEMA}",
-                            remedy="read the run with the version of swapgate that made it, or make the run again")
+            raise RunBroken(
+                where=str(file),
+                key="schema",
+                value=found,
+                rule=f"this version reads schema {SCHEMA}",
+                remedy="read the run with the version of swapgate that made it, or make the run again",
+            )
         return cls(path, manifest)
 
     @property
@@ -92,8 +98,12 @@ class RunFolder:
         try:
             return [Request.from_json(item) for item in self.manifest.get("plan", [])]
         except (TypeError, KeyError, AttributeError):
-            raise RunBroken(where=str(self.path / "manifest.json"), key="plan", rule="a list of requests",
-                            remedy="restore the file from a copy, or make the run again") from None
+            raise RunBroken(
+                where=str(self.path / "manifest.json"),
+                key="plan",
+                rule="a list of requests",
+                remedy="restore the file from a copy, or make the run again",
+            ) from None
 
     def events(self) -> list[dict[str, Any]]:
         """Every event of the journal, oldest first."""
@@ -131,8 +141,13 @@ class RunFolder:
     def image_path(self, sha: str) -> Path:
         """Where the image of that hash lies, whether or not it is there. RunBroken when `sha` is no SHA-256."""
         if not isinstance(sha, str) or not _SHA.fullmatch(sha):
-            raise RunBroken(where=str(self.path), key="image", value=sha, rule="an image is named by a SHA-256 in hex",
-                            remedy="restore the journal from a copy, or make the run again")
+            raise RunBroken(
+                where=str(self.path),
+                key="image",
+                value=sha,
+                rule="an image is named by a SHA-256 in hex",
+                remedy="restore the journal from a copy, or make the run again",
+            )
         return self.path / "images" / sha[:2] / f"{sha}.png"
 
     def save_image(self, pixels: Pixels) -> str:
@@ -188,8 +203,9 @@ class RunFolder:
             raise self._damaged(self.path / "journal.jsonl", number) from None
 
     def _damaged(self, file: Path, number: int) -> RunBroken:
-        return RunBroken(where=f"{file}:{number}", rule="a line holds an event of this schema",
-                         remedy="restore the file from a copy, or make the run again")
+        return RunBroken(
+            where=f"{file}:{number}", rule="a line holds an event of this schema", remedy="restore the file from a copy, or make the run again"
+        )
 
     def _lost(self, path: Path, rule: str) -> RunBroken:
         return RunBroken(where=os.fspath(path), rule=rule, remedy="restore the file from a copy, or make the run again")

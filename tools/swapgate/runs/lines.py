@@ -83,7 +83,8 @@ class Lines:
 
     def _broken(self, number: int) -> RunBroken:
         return RunBroken(
-            where=f"{self.path}:{number}", rule="every line of the file is a JSON object",
+            where=f"{self.path}:{number}",
+            rule="every line of the file is a JSON object",
             remedy="restore the file from a copy, or make the run again; the lines before it are whole",
         )
 

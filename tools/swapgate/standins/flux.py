@@ -119,9 +119,7 @@ def assemble(
     )  # fmt: skip
 
 
-def velocity(
-    transformer: FluxTransformer2DModel, latents: Tensor, sigma: Tensor, text: Tensor, pooled: Tensor, guidance: Tensor
-) -> Tensor:
+def velocity(transformer: FluxTransformer2DModel, latents: Tensor, sigma: Tensor, text: Tensor, pooled: Tensor, guidance: Tensor) -> Tensor:
     """Predicted velocity [n, 64, 64] for packed latents [n, 64, 64] at noise level sigma [n] and guidance [n]."""
     out: Tensor = transformer(
         hidden_states=latents, timestep=sigma, guidance=guidance, pooled_projections=pooled,

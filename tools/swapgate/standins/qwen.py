@@ -117,9 +117,7 @@ def assemble(
     mu: float,
 ) -> QwenImagePipeline:
     """Return the pipeline of these parts."""
-    return QwenImagePipeline(
-        scheduler=build_scheduler(mu), vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, transformer=transformer
-    )
+    return QwenImagePipeline(scheduler=build_scheduler(mu), vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, transformer=transformer)
 
 
 def text_states(encoder: Qwen2_5_VLForConditionalGeneration, ids: Tensor, drop: int) -> Tensor:
@@ -133,9 +131,7 @@ def text_states(encoder: Qwen2_5_VLForConditionalGeneration, ids: Tensor, drop: 
     return states[:, drop:]
 
 
-def velocity(
-    transformer: QwenImageTransformer2DModel, latents: Tensor, sigma: Tensor, text: Tensor, mask: Tensor
-) -> Tensor:
+def velocity(transformer: QwenImageTransformer2DModel, latents: Tensor, sigma: Tensor, text: Tensor, mask: Tensor) -> Tensor:
     """Predicted velocity [n, 64, 64] for packed latents [n, 64, 64] at noise level sigma [n] in 0..1."""
     side = int(latents.shape[1] ** 0.5)
     out: Tensor = transformer(

@@ -75,9 +75,7 @@ def train_t5(captions: Sequence[str], *, size: int = 768, length: int = 512) -> 
     trained = Tokenizer(Unigram())
     trained.pre_tokenizer = empty.backend_tokenizer.pre_tokenizer
     special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=size, special_tokens=special, unk_token=special[2], initial_alphabet=_ascii(), show_progress=False
-    )
+    trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=special, unk_token=special[2], initial_alphabet=_ascii(), show_progress=False)
     trained.train_from_iterator(captions, trainer)
     vocab = _unigram_pieces(trained)
     return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=length)
@@ -90,9 +88,7 @@ def _unigram_pieces(trained: Any) -> list[tuple[str, float]]:
     return [(piece, float(score)) for piece, score in pieces]
 
 
-def _train_bpe(
-    like: Any, texts: Sequence[str], size: int, *, end_of_word: str = ""
-) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _train_bpe(like: Any, texts: Sequence[str], size: int, *, end_of_word: str = "") -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Return vocabulary and merges; all 256 bytes are in, with and without the end-of-word mark."""
     import json
 

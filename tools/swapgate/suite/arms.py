@@ -88,7 +88,9 @@ def pooled(arms: Sequence[Arm]) -> Arm | None:
         return None
     costs = [one.cost for one in arms]
     return replace(
-        arms[0], scores=tuple(score for one in arms for score in one.scores), cost=_joined([c for c in costs if c]) if all(costs) else None,
+        arms[0],
+        scores=tuple(score for one in arms for score in one.scores),
+        cost=_joined([c for c in costs if c]) if all(costs) else None,
     )
 
 
@@ -96,8 +98,13 @@ def limits(card: Card, loaded: Loaded | None, task: Task | None) -> Limits:
     """The card's limits for the accelerator it ran on; a task may state a usability floor of its own."""
     found = card.ceilings_on(loaded.accelerator if loaded else "cpu")
     floor = task.usability_floor if task and task.usability_floor is not None else card.usability_floor
-    return Limits(seconds_per_image=found.seconds_per_image, first_step_seconds=found.first_step_seconds, memory_mib=found.memory_mib,
-                  growth_mib=found.growth_mib, usability_floor=floor)
+    return Limits(
+        seconds_per_image=found.seconds_per_image,
+        first_step_seconds=found.first_step_seconds,
+        memory_mib=found.memory_mib,
+        growth_mib=found.growth_mib,
+        usability_floor=floor,
+    )
 
 
 def changed_requests(ours: Iterable[ImageScore], theirs: Iterable[ImageScore]) -> list[str]:

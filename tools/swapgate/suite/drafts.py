@@ -36,12 +36,21 @@ def _draft(suite: Suite, card: Card, task: Task) -> Baseline | None:
     if loaded is None or ours.missing or not ours.scores:
         return None
     return Baseline(
-        model=card.id, task=task.id, cohort=cohort_of(card, loaded), accelerator=loaded.accelerator, pipeline=ours.pipeline,
-        weights=loaded.weights, cost=ours.cost,
+        model=card.id,
+        task=task.id,
+        cohort=cohort_of(card, loaded),
+        accelerator=loaded.accelerator,
+        pipeline=ours.pipeline,
+        weights=loaded.weights,
+        cost=ours.cost,
         quality=Quality(scores=ours.scores, references={score.pair: score.image for score in ours.scores}, null=null_of(suite, card, [task])),
         provenance=Provenance(
-            run=suite.run.id, date=suite.run.manifest["created"], environment=_environment(suite), versions=dict(loaded.versions),
-            card=suite.run.manifest["cards"][card.id], faults=card.faults,
+            run=suite.run.id,
+            date=suite.run.manifest["created"],
+            environment=_environment(suite),
+            versions=dict(loaded.versions),
+            card=suite.run.manifest["cards"][card.id],
+            faults=card.faults,
         ),
     )
 

@@ -143,8 +143,19 @@ def record(run: RunFolder, results: Sequence[tuple[Generation, Pixels | None]]) 
 def _failed(call: Call, index: int, failure: Failure) -> Generation:
     request = call.requests[index]
     return Generation(
-        request=request.key, image=None, width=request.width, height=request.height, mode="RGB", call=call.key,
-        images_in_call=len(call.requests), number=0, first_call=True, times=None, memory=None, forwards=None, failure=failure,
+        request=request.key,
+        image=None,
+        width=request.width,
+        height=request.height,
+        mode="RGB",
+        call=call.key,
+        images_in_call=len(call.requests),
+        number=0,
+        first_call=True,
+        times=None,
+        memory=None,
+        forwards=None,
+        failure=failure,
     )
 
 

@@ -53,8 +53,9 @@ def reference(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
     other = suite.setup.against
     if other is not None:
         how = "measured in turn" if suite.interleaved(card.id) else "measured one after the other: both did not fit into memory together"
-        return Reference(arm=arm(suite.recorded[other.id], tasks, other.id), null=None, accepted=f"{other.id} in this run, {how}",
-                         incomparable="", no_cost="")
+        return Reference(
+            arm=arm(suite.recorded[other.id], tasks, other.id), null=None, accepted=f"{other.id} in this run, {how}", incomparable="", no_cost=""
+        )
     return _accepted(suite, card, tasks)
 
 
@@ -102,9 +103,18 @@ def _evidence(suite: Suite, card: Card, task: str) -> Evidence:
     if changed:
         incomparable = f"{len(changed)} requests ask for something else than at the baseline (prompt, size or call), {changed[0]} for one"
     return Evidence(
-        model=card.id, task=task, candidate=ours, baseline=other.arm, drifts=_drifts(suite, card, ours, other), null=other.null,
-        limits=limits(card, recorded.loaded, tasks[0] if task != POOLED else None), accepted=other.accepted, incomparable=incomparable,
-        no_cost=other.no_cost, interleaved=suite.interleaved(card.id), against=suite.setup.options.against or "baseline",
+        model=card.id,
+        task=task,
+        candidate=ours,
+        baseline=other.arm,
+        drifts=_drifts(suite, card, ours, other),
+        null=other.null,
+        limits=limits(card, recorded.loaded, tasks[0] if task != POOLED else None),
+        accepted=other.accepted,
+        incomparable=incomparable,
+        no_cost=other.no_cost,
+        interleaved=suite.interleaved(card.id),
+        against=suite.setup.options.against or "baseline",
     )
 
 
@@ -116,10 +126,20 @@ def _accepted(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
     arms = [_baseline_arm(suite, card, choice) for choice in choices]
     found = tuple(choice.quality for choice in choices if choice.quality)
     nulls = [baseline.quality.null for baseline in found if baseline.quality.null]
-    null = Null(drifts=tuple(d for n in nulls for d in n.drifts), processes=max(n.processes for n in nulls),
-                variations=tuple(sorted({v for n in nulls for v in n.variations}))) if nulls else None
+    null = (
+        Null(
+            drifts=tuple(d for n in nulls for d in n.drifts),
+            processes=max(n.processes for n in nulls),
+            variations=tuple(sorted({v for n in nulls for v in n.variations})),
+        )
+        if nulls
+        else None
+    )
     return Reference(
-        arm=pooled([one for one in arms if one]), null=null, accepted=choices[0].reason, baselines=found,
+        arm=pooled([one for one in arms if one]),
+        null=null,
+        accepted=choices[0].reason,
+        baselines=found,
         incomparable="; ".join(dict.fromkeys(choice.incomparable for choice in choices if choice.incomparable)),
         no_cost="; ".join(dict.fromkeys(choice.no_cost for choice in choices if choice.no_cost)),
     )
@@ -137,8 +157,9 @@ def _drifts(suite: Suite, card: Card, ours: Arm, other: Reference) -> tuple[Drif
     if other.arm is None:
         return ()
     theirs = {score.pair: score for score in other.arm.scores}
-    pairs = [(score.pair, score.image, theirs[score.pair].image) for score in ours.scores
-             if score.counted and not score.edits and score.pair in theirs]
+    pairs = [
+        (score.pair, score.image, theirs[score.pair].image) for score in ours.scores if score.counted and not score.edits and score.pair in theirs
+    ]
     kept = {sha: baseline for baseline in other.baselines for sha in baseline.quality.kept().values()}
 
     def load(sha: str) -> Image:

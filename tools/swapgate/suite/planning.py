@@ -106,7 +106,9 @@ def build_plan(setup: Setup, recorded: RecordedEdits = _nothing_recorded) -> pla
     for card in setup.cards:
         reworded = {
             (task.id, language): _reworded(book, task, language, recorded(card, task, language), drawn)
-            for task in setup.tasks[card.id] if task.rewordings and task.reworded_seeds for language in task.prompts
+            for task in setup.tasks[card.id]
+            if task.rewordings and task.reworded_seeds
+            for language in task.prompts
         }
         calls.update(planning.build([card], setup.tasks, reworded).calls)
     return planning.Plan(calls=calls)
@@ -125,15 +127,23 @@ def _card(cards: Mapping[str, Card], name: str, option: str) -> Card:
     if name in cards:
         return cards[name]
     near = difflib.get_close_matches(name, cards, n=1)
-    raise UserError(where=option, value=name, rule=f"a model card; known: {', '.join(cards)}",
-                    remedy=f"did you mean {near[0]!r}?" if near else "write a card in the models folder")
+    raise UserError(
+        where=option,
+        value=name,
+        rule=f"a model card; known: {', '.join(cards)}",
+        remedy=f"did you mean {near[0]!r}?" if near else "write a card in the models folder",
+    )
 
 
 def _tasks(tasks: Mapping[str, Task], card: Card, options: Options) -> tuple[Task, ...]:
     chosen = tuple(choose(tasks, card.tasks, options.tasks, where=str(card.path)))
     if not chosen:
-        raise UserError(where="--task", value=",".join(options.tasks), rule=f"a task that {card.id} has (families {', '.join(card.tasks)})",
-                        remedy="choose another task, or another model")
+        raise UserError(
+            where="--task",
+            value=",".join(options.tasks),
+            rule=f"a task that {card.id} has (families {', '.join(card.tasks)})",
+            remedy="choose another task, or another model",
+        )
     return chosen
 
 
@@ -189,5 +199,9 @@ def _as_recorded(options: Options) -> Options:
     against = options.against or manifest.get("against")
     # The plan is a list and keeps the order of the models, which JSON with sorted keys does not.
     made = dict.fromkeys(request["model"] for request in manifest.get("plan", ()))
-    return replace(options, against=against, models=options.models or tuple(model for model in made if model != against),
-                   tasks=options.tasks or tuple(manifest.get("tasks", ())))
+    return replace(
+        options,
+        against=against,
+        models=options.models or tuple(model for model in made if model != against),
+        tasks=options.tasks or tuple(manifest.get("tasks", ())),
+    )

@@ -37,8 +37,13 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
     judged = [card for card in suite.setup.models if card.id in suite.recorded]
     whole = decide(verdicts, suite.policy, strict=suite.setup.options.strict)
     data = {
-        "schema": SCHEMA, "run": suite.run.id, "path": suite.run.path.name, "created": suite.run.manifest["created"],
-        "command": suite.run.manifest["command"], "against": suite.setup.options.against or "baseline", "strict": suite.setup.options.strict,
+        "schema": SCHEMA,
+        "run": suite.run.id,
+        "path": suite.run.path.name,
+        "created": suite.run.manifest["created"],
+        "command": suite.run.manifest["command"],
+        "against": suite.setup.options.against or "baseline",
+        "strict": suite.setup.options.strict,
         "planned": {"cells": len(cells), "images": suite.plan.images()},
         "measured": {"cells": len(verdicts), "images": _made(suite), "decided": sum(verdict.decided for verdict in verdicts)},
         "counts": {status.value: Counter(v.status for v in verdicts)[status] for status in Status},
@@ -51,7 +56,8 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
         "costs": [cost for card in judged for cost in _costs(suite, card)],
         "wording": sorted(_wordings(suite, judged), key=lambda row: (row["change"], row["model"], row["task"])),
         "comparison": [row for verdict in verdicts for row in _compared(verdict)] if suite.setup.against else [],
-        "policy": asdict(suite.policy), "environment": suite.run.manifest["environment"],
+        "policy": asdict(suite.policy),
+        "environment": suite.run.manifest["environment"],
     }
     plain: dict[str, Any] = rounded(data)
     return plain
@@ -70,10 +76,19 @@ def _model(suite: Suite, card: Card) -> dict[str, Any]:
         language: [sum(s.usable for s in counted if s.language == language), sum(s.language == language for s in counted)]
         for language in sorted({score.language for score in counted})
     }
-    facts = {} if loaded is None else {
-        "accelerator": loaded.accelerator, "device_name": loaded.device_name, "weights": loaded.weights, "dtype": loaded.dtype,
-        "placement": loaded.placement, "versions": dict(loaded.versions), "load_seconds": loaded.seconds,
-    }
+    facts = (
+        {}
+        if loaded is None
+        else {
+            "accelerator": loaded.accelerator,
+            "device_name": loaded.device_name,
+            "weights": loaded.weights,
+            "dtype": loaded.dtype,
+            "placement": loaded.placement,
+            "versions": dict(loaded.versions),
+            "load_seconds": loaded.seconds,
+        }
+    )
     return {"id": card.id, "title": card.title, "licence": card.licence, "faults": list(card.faults), "baseline": held, "usable": usable, **facts}
 
 
@@ -97,7 +112,14 @@ def _suspects(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
 
 
 def _task(task: Task) -> dict[str, Any]:
-    return {"id": task.id, "family": task.family, "title": dict(task.title), "prompts": dict(task.prompts), "width": task.width, "height": task.height}
+    return {
+        "id": task.id,
+        "family": task.family,
+        "title": dict(task.title),
+        "prompts": dict(task.prompts),
+        "width": task.width,
+        "height": task.height,
+    }
 
 
 def _images(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
@@ -111,24 +133,38 @@ def _images(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
             continue
         drift = drifts.get(request.pair)
         yield {
-            **_asked(request, tasks[request.task]), **_compare_scores(ours.get(request.pair), theirs.get(request.pair)),
-            "ssim": drift.ssim if drift else None, "psnr": drift.psnr if drift else None, "clip": drift.clip if drift else None,
+            **_asked(request, tasks[request.task]),
+            **_compare_scores(ours.get(request.pair), theirs.get(request.pair)),
+            "ssim": drift.ssim if drift else None,
+            "psnr": drift.psnr if drift else None,
+            "clip": drift.clip if drift else None,
             "failure": _failure(generation),
         }
 
 
 def _asked(request: Request, task: Task) -> dict[str, Any]:
-    return {"model": request.model, "task": request.task, "language": request.language, "seed": request.seed, "index": request.index,
-            "edits": request.edits, "prompt": request.prompt, "original": task.prompts[request.language]}
+    return {
+        "model": request.model,
+        "task": request.task,
+        "language": request.language,
+        "seed": request.seed,
+        "index": request.index,
+        "edits": request.edits,
+        "prompt": request.prompt,
+        "original": task.prompts[request.language],
+    }
 
 
 def _compare_scores(ours: ImageScore | None, theirs: ImageScore | None) -> dict[str, Any]:
     return {
-        "candidate": ours.image if ours else None, "baseline": theirs.image if theirs else None,
+        "candidate": ours.image if ours else None,
+        "baseline": theirs.image if theirs else None,
         "identical": bool(ours and theirs and ours.image == theirs.image),
-        "usable": ours.usable if ours else None, "baseline_usable": theirs.usable if theirs else None,
+        "usable": ours.usable if ours else None,
+        "baseline_usable": theirs.usable if theirs else None,
         "failed": [name for name, held in sorted(ours.bits.items()) if not held] if ours else [],
-        "alignment": ours.normalised if ours else None, "baseline_alignment": theirs.normalised if theirs else None,
+        "alignment": ours.normalised if ours else None,
+        "baseline_alignment": theirs.normalised if theirs else None,
     }
 
 
@@ -156,8 +192,17 @@ def _wordings(suite: Suite, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
         for score in scores:
             before = originals.get(score.original)
             if score.edits and before:
-                yield _wording(suite, card, before, score.edits, requests[score.pair].prompt, score.image,
-                               score.normalised - before.normalised, before.usable and not score.usable, smallest=False)
+                yield _wording(
+                    suite,
+                    card,
+                    before,
+                    score.edits,
+                    requests[score.pair].prompt,
+                    score.image,
+                    score.normalised - before.normalised,
+                    before.usable and not score.usable,
+                    smallest=False,
+                )
         for event in suite.run.events():
             if event["event"] == "witness" and event["model"] == card.id and event["original"] in originals:
                 before = originals[event["original"]]
@@ -169,9 +214,21 @@ def _wording(
 ) -> dict[str, Any]:
     task = suite.task(card, before.task)
     kinds = sorted({label.split(":")[0] for label in edits.split("; ")})
-    return {"model": card.id, "task": before.task, "language": before.language, "seed": before.seed, "prompt": task.prompts[before.language],
-            "reworded": text, "edits": edits, "kinds": kinds, "change": change, "flip": flip, "before": before.image, "after": after,
-            "smallest": smallest}
+    return {
+        "model": card.id,
+        "task": before.task,
+        "language": before.language,
+        "seed": before.seed,
+        "prompt": task.prompts[before.language],
+        "reworded": text,
+        "edits": edits,
+        "kinds": kinds,
+        "change": change,
+        "flip": flip,
+        "before": before.image,
+        "after": after,
+        "smallest": smallest,
+    }
 
 
 def _compared(verdict: Verdict) -> Iterator[dict[str, Any]]:
@@ -180,7 +237,16 @@ def _compared(verdict: Verdict) -> Iterator[dict[str, Any]]:
     for finding in verdict.findings:
         if finding.baseline is not None and finding.candidate is not None:
             yield {
-                "gate": verdict.gate, "task": verdict.task, "model": verdict.model, "claim": finding.name, "a": finding.baseline,
-                "b": finding.candidate, "effect": finding.effect, "low": finding.low, "high": finding.high, "unit": finding.unit,
-                "better": better.get(finding.status, "unclear"), "n": finding.n,
+                "gate": verdict.gate,
+                "task": verdict.task,
+                "model": verdict.model,
+                "claim": finding.name,
+                "a": finding.baseline,
+                "b": finding.candidate,
+                "effect": finding.effect,
+                "low": finding.low,
+                "high": finding.high,
+                "unit": finding.unit,
+                "better": better.get(finding.status, "unclear"),
+                "n": finding.n,
             }

@@ -84,8 +84,12 @@ class Scorer:
         return self._judge
 
     def _key(self, one: Wanted) -> str:
-        asked = [one.original, [[f.name, list(f.statements[one.request.language])] for f in one.task.facets],
-                 self._strangers(one), [one.request.width, one.request.height]]
+        asked = [
+            one.original,
+            [[f.name, list(f.statements[one.request.language])] for f in one.task.facets],
+            self._strangers(one),
+            [one.request.width, one.request.height],
+        ]
         return f"score/{VERSION}/{self._identity}/{one.image}/{digest(asked)[:16]}"
 
     def _strangers(self, one: Wanted) -> list[str]:
@@ -110,8 +114,12 @@ class Scorer:
         strangers = self._strangers(one)
         foreign = float((judge.text_features(strangers) @ feature).mean()) if strangers else None
         alignment = float((judge.text_features([one.original]) @ feature)[0])
-        return {"health": dict(report.bits), "alignment": round(alignment, 6), "margins": margins,
-                "strangers": None if foreign is None else round(foreign, 6)}
+        return {
+            "health": dict(report.bits),
+            "alignment": round(alignment, 6),
+            "margins": margins,
+            "strangers": None if foreign is None else round(foreign, 6),
+        }
 
     def _drift(self, pair: str, ours: str, theirs: str, load: Callable[[str], Image]) -> Drift:
         if ours == theirs:
@@ -131,8 +139,11 @@ class Scorer:
             return {"ssim": -1.0, "psnr": 0.0, "clip": -1.0}
         inputs = [Inputs(image=image, reference=reference)]
         ours, theirs = self.judge().image_features([image, reference])
-        return {"ssim": round(metric("ssim").measure(inputs)[0], 6), "psnr": round(metric("psnr").measure(inputs)[0], 4),
-                "clip": round(float(np.dot(ours, theirs)), 6)}
+        return {
+            "ssim": round(metric("ssim").measure(inputs)[0], 6),
+            "psnr": round(metric("psnr").measure(inputs)[0], 4),
+            "clip": round(float(np.dot(ours, theirs)), 6),
+        }
 
 
 def psnr_cap() -> float:
@@ -171,8 +182,10 @@ def measured_scale(raw: Iterable[tuple[Wanted, Mapping[str, Any]]]) -> dict[str,
     for one, score in raw:
         if not one.request.edits:
             by_language.setdefault(one.request.language, []).append((score["strangers"] or 0.0, score["alignment"]))
-    return {language: Scale(floor=float(np.mean([s for s, _ in rows])), matched=float(np.mean([a for _, a in rows])))
-            for language, rows in by_language.items()}
+    return {
+        language: Scale(floor=float(np.mean([s for s, _ in rows])), matched=float(np.mean([a for _, a in rows])))
+        for language, rows in by_language.items()
+    }
 
 
 def image_score(one: Wanted, raw: Mapping[str, Any], scale: Mapping[str, Scale], bar: float) -> ImageScore:
@@ -182,9 +195,19 @@ def image_score(one: Wanted, raw: Mapping[str, Any], scale: Mapping[str, Scale],
     if "facets" in checks:
         bits |= {f"facet:{name}": margin > 0 for name, margin in raw["margins"].items()}
     score = ImageScore(
-        pair=request.pair, recipe=request.recipe, task=request.task, language=request.language, seed=request.seed,
-        index=request.index, edits=request.edits, image=one.image, bits=bits | ({"alignment": False} if "alignment" in checks else {}),
-        usable=False, alignment=raw["alignment"], normalised=0.0, margins=raw["margins"],
+        pair=request.pair,
+        recipe=request.recipe,
+        task=request.task,
+        language=request.language,
+        seed=request.seed,
+        index=request.index,
+        edits=request.edits,
+        image=one.image,
+        bits=bits | ({"alignment": False} if "alignment" in checks else {}),
+        usable=False,
+        alignment=raw["alignment"],
+        normalised=0.0,
+        margins=raw["margins"],
         counted=request.index == one.task.protocol.counted_index,
     )
     return rescaled(score, scale, bar)

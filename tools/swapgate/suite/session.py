@@ -158,7 +158,10 @@ class Suite:
         rows = [(request, generations.get(request.key) or _not_made(request)) for request in self.plan.requests(card.id)]
         wanted = [Wanted(request=r, image=g.image, task=self.task(card, r.task)) for r, g in rows if g.image]
         self.recorded[card.id] = Recorded(
-            card=card, loaded=self.run.loaded().get(card.id), generations=tuple(rows), scores=tuple(self.score(card, wanted)),
+            card=card,
+            loaded=self.run.loaded().get(card.id),
+            generations=tuple(rows),
+            scores=tuple(self.score(card, wanted)),
             places=journal_places(self.run),
         )
 
@@ -179,8 +182,18 @@ def journal_places(run: RunFolder) -> dict[str, int]:
 
 def _not_made(request: Request) -> Generation:
     return Generation(
-        request=request.key, image=None, width=request.width, height=request.height, mode="RGB", call=request.key,
-        images_in_call=1, number=0, first_call=False, times=None, memory=None, forwards=None,
+        request=request.key,
+        image=None,
+        width=request.width,
+        height=request.height,
+        mode="RGB",
+        call=request.key,
+        images_in_call=1,
+        number=0,
+        first_call=False,
+        times=None,
+        memory=None,
+        forwards=None,
     )
 
 
@@ -200,7 +213,9 @@ def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
         "command": setup.options.command,
         "against": setup.options.against,
         "cards": {card.id: card_json(card) for card in setup.cards},
-        "tasks": {task.id: digest([dict(task.prompts), task.width, task.height, list(task.seeds)]) for tasks in setup.tasks.values() for task in tasks},
+        "tasks": {
+            task.id: digest([dict(task.prompts), task.width, task.height, list(task.seeds)]) for tasks in setup.tasks.values() for task in tasks
+        },
         "plan": [request.as_json() for model in plan.calls for request in plan.requests(model)],
     }
 
@@ -208,8 +223,14 @@ def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
 def card_json(card: Card) -> dict[str, Any]:
     """What a manifest and a baseline keep of a card: all that is declared, no absolute path."""
     return {
-        "title": card.title, "source": card.source, "revision": card.revision, "licence": card.licence, "faults": list(card.faults),
-        "judge": [card.judge.source, card.judge.pretrained], "options": dict(card.options), **card.recipe(),
+        "title": card.title,
+        "source": card.source,
+        "revision": card.revision,
+        "licence": card.licence,
+        "faults": list(card.faults),
+        "judge": [card.judge.source, card.judge.pretrained],
+        "options": dict(card.options),
+        **card.recipe(),
     }
 
 
@@ -221,9 +242,13 @@ def _same_plan(run: RunFolder, plan: Plan, setup: Setup) -> Plan:
         asked = [request for call in calls for request in call.requests if not request.edits]
         stranger = next((request for request in asked if request.key not in known), None)
         if stranger:
-            raise UserError(where=str(run.path), key=f"plan.{model}", value=stranger.pair,
-                            rule="a recorded run is judged by the cards and tasks it was made with; this request is not in its plan",
-                            remedy="undo the change to the card or task, choose the recorded models with --model and --task, or run again")
+            raise UserError(
+                where=str(run.path),
+                key=f"plan.{model}",
+                value=stranger.pair,
+                rule="a recorded run is judged by the cards and tasks it was made with; this request is not in its plan",
+                remedy="undo the change to the card or task, choose the recorded models with --model and --task, or run again",
+            )
     names = {card.id: {task.id for task in setup.tasks[card.id]} for card in setup.cards}
     return Plan(calls={model: tuple(c for c in recorded[model] if c.first.task in names[model]) for model in plan.calls})
 

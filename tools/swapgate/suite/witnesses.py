@@ -66,8 +66,18 @@ def _shrink(suite: Suite, card: Card, original: ImageScore, broken: ImageScore, 
 
     found = wording.smallest(whole, breaks, BUDGET)
     edits = serialised(found)
-    suite.run.append({
-        "event": "witness", "model": card.id, "pair": broken.pair, "original": original.pair, "edits": edits, "text": found.text,
-        "kinds": [str(kind) for kind in found.kinds], "before": original.image, "after": seen[edits].image,
-        "change": round(seen[edits].normalised - original.normalised, 6), "shrunk": edits != broken.edits,
-    })
+    suite.run.append(
+        {
+            "event": "witness",
+            "model": card.id,
+            "pair": broken.pair,
+            "original": original.pair,
+            "edits": edits,
+            "text": found.text,
+            "kinds": [str(kind) for kind in found.kinds],
+            "before": original.image,
+            "after": seen[edits].image,
+            "change": round(seen[edits].normalised - original.normalised, 6),
+            "shrunk": edits != broken.edits,
+        }
+    )

@@ -177,9 +177,7 @@ def _strings(table: Table, name: str) -> tuple[str, ...]:
     values = table.strings(name, [])
     for value in values:
         if value != value.strip() or _marked(value):
-            raise table.wrong(
-                name, "no quotation marks, and no space before or after", "correct the entry", value
-            )
+            raise table.wrong(name, "no quotation marks, and no space before or after", "correct the entry", value)
     _once(table, name, [value.lower() for value in values])
     return values
 
@@ -191,9 +189,7 @@ def _wrapper(table: Table) -> Wrapper:
         without=_strings(table, "without"),
     )  # fmt: skip
     if not wrapper.before.strip() or _marked(wrapper.before + wrapper.after):
-        raise table.wrong(
-            "before", "text in front of the prompt, without quotation marks", "write the request"
-        )
+        raise table.wrong("before", "text in front of the prompt, without quotation marks", "write the request")
     table.finish()
     return wrapper
 
@@ -201,9 +197,7 @@ def _wrapper(table: Table) -> Wrapper:
 def _suffix(table: Table) -> Suffix:
     suffix = Suffix(id=_id(table), text=table.take("text", str))
     if not suffix.text.strip(" ,，.。") or _marked(suffix.text):
-        raise table.wrong(
-            "text", "words to put behind the prompt, without quotation marks", "write the suffix"
-        )
+        raise table.wrong("text", "words to put behind the prompt, without quotation marks", "write the suffix")
     table.finish()
     return suffix
 
@@ -223,11 +217,7 @@ def _once(table: Table, name: str, values: list[str]) -> None:
 
 def _marked(text: str) -> bool:
     """Whether the text holds a quotation mark; an apostrophe between letters is none."""
-    bare = "".join(
-        c
-        for i, c in enumerate(text)
-        if not (c in _APOSTROPHES and text[i - 1 : i].isalnum() and text[i + 1 : i + 2].isalnum())
-    )
+    bare = "".join(c for i, c in enumerate(text) if not (c in _APOSTROPHES and text[i - 1 : i].isalnum() and text[i + 1 : i + 2].isalnum()))
     return bool(MARKS.intersection(bare))
 
 

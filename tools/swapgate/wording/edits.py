@@ -66,11 +66,7 @@ class Edit:
     def changes(self, text: str) -> tuple[Change, ...]:
         """Every change that alters the text and leaves all quoted strings alone; its index is its place."""
         said = quoted(text)
-        return tuple(
-            change
-            for change in self.find(text)
-            if (new := substitute(text, (change,))) != text and quoted(new) == said
-        )
+        return tuple(change for change in self.find(text) if (new := substitute(text, (change,))) != text and quoted(new) == said)
 
     def apply(self, text: str, place: int) -> str | None:
         """The text with the edit made at `place` (0 is the leftmost), or None when there is no such place."""

@@ -69,10 +69,7 @@ def _wrapped(text: str, *, wrapper: Wrapper, asked: tuple[str, ...]) -> list[Cha
     if not wrapper.starts:
         return [_around(text, wrapper, text[0])]
     # Chinese writes the noun right behind the number, so only an English word must end there.
-    begins = any(
-        re.match(re.escape(word) + (r"\b" if word.isascii() else ""), text, re.IGNORECASE)
-        for word in wrapper.starts
-    )
+    begins = any(re.match(re.escape(word) + (r"\b" if word.isascii() else ""), text, re.IGNORECASE) for word in wrapper.starts)
     return [_around(text, wrapper, text[0].lower())] if begins else []
 
 

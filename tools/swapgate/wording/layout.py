@@ -26,9 +26,7 @@ def layout_edits() -> tuple[Edit, ...]:
         _edit("full stop added", Kind.PUNCTUATION, ZH, partial(_stop_added, stop="。")),
         _edit("full stop removed", Kind.PUNCTUATION, EN | ZH, _stop_removed),
         _edit("first letter switched", Kind.PUNCTUATION, EN, _first_letter),
-        _edit(
-            "comma before and removed", Kind.PUNCTUATION, EN, partial(_each, pattern=r",(?= and )", new="")
-        ),
+        _edit("comma before and removed", Kind.PUNCTUATION, EN, partial(_each, pattern=r",(?= and )", new="")),
         _edit("，→space", Kind.PUNCTUATION, ZH, partial(_each, pattern=r"，", new=" ")),
         _edit("，→、", Kind.PUNCTUATION, ZH, _list_comma),
         _edit(
@@ -49,9 +47,7 @@ def layout_edits() -> tuple[Edit, ...]:
         _edit("：→:", Kind.WIDTH, ZH, partial(_all, pattern="[：；]", table={"：": ":", "；": ";"})),
         _edit("（）→()", Kind.WIDTH, ZH, partial(_all, pattern="[（）]", table={"（": "(", "）": ")"})),
         _edit("。→.", Kind.WIDTH, ZH, partial(_all, pattern="。", table={"。": "."})),
-        _edit(
-            ",→，", Kind.WIDTH, ZH, partial(_all, pattern=r"(?<!\d),(?!\d) ?", table={",": "，", ", ": "，"})
-        ),
+        _edit(",→，", Kind.WIDTH, ZH, partial(_all, pattern=r"(?<!\d),(?!\d) ?", table={",": "，", ", ": "，"})),
         _edit(
             "letters and digits half width",
             Kind.WIDTH,

@@ -165,9 +165,7 @@ def _find(candidates: Sequence[Rewording], breaks: Callable[[Rewording], bool]) 
     from hypothesis import strategies as st
     from hypothesis.errors import NoSuchExample
 
-    limits = settings(
-        database=None, derandomize=True, deadline=None, max_examples=max(100, 2 * len(candidates))
-    )
+    limits = settings(database=None, derandomize=True, deadline=None, max_examples=max(100, 2 * len(candidates)))
     try:
         return find(st.sampled_from(candidates), breaks, settings=limits, random=Random(0))
     except NoSuchExample:
@@ -215,9 +213,7 @@ def _spread(pool: list[Rewording], n: int) -> tuple[Rewording, ...]:
     chosen: list[Rewording] = []
     left = list(pool)
     while len(chosen) < n:
-        best = min(
-            left, key=lambda rewording: sum(used[kind] for kind in rewording.kinds) / len(rewording.kinds)
-        )
+        best = min(left, key=lambda rewording: sum(used[kind] for kind in rewording.kinds) / len(rewording.kinds))
         left.remove(best)
         chosen.append(best)
         for kind in best.kinds:

@@ -17,9 +17,7 @@ _SILENT_H = ("hour", "honest", "honour", "heir")
 _YOU_SOUND = ("uni", "use", "usu", "eu", "one", "once")
 
 
-def synonym_edits(
-    language: str, table: dict[str, tuple[str, ...]], keep: tuple[str, ...]
-) -> tuple[Edit, ...]:
+def synonym_edits(language: str, table: dict[str, tuple[str, ...]], keep: tuple[str, ...]) -> tuple[Edit, ...]:
     """One edit for every (word, synonym), in table order; its places count the word in the text."""
     # The replacements are known words too: the blue of "royal blue" must not become "royal blue" again.
     known = {*table, *keep, *(new for synonyms in table.values() for new in synonyms)}
@@ -44,11 +42,7 @@ def _pattern(language: str, words: tuple[str, ...]) -> str:
 def _known_words(text: str, pattern: str) -> tuple[tuple[int, int], ...]:
     """Spans of the longest known word at each place, without those that lie inside another."""
     spans = [match.span(1) for match in re.finditer(pattern, text, re.IGNORECASE)]
-    return tuple(
-        (start, end)
-        for start, end in spans
-        if not any(a <= start and end <= b for a, b in spans if (a, b) != (start, end))
-    )
+    return tuple((start, end) for start, end in spans if not any(a <= start and end <= b for a, b in spans if (a, b) != (start, end)))
 
 
 def _replaced(text: str, *, word: str, new: str, language: str, pattern: str) -> list[Change]:

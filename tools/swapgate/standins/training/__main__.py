@@ -73,9 +73,7 @@ def _budget(text: str) -> tuple[str, float]:
     try:
         return name, float(value)
     except ValueError:
-        raise UserError(
-            where="--seconds", key=name, value=value, rule="a number of seconds", remedy="--seconds qwen-flow=330"
-        ) from None
+        raise UserError(where="--seconds", key=name, value=value, rule="a number of seconds", remedy="--seconds qwen-flow=330") from None
 
 
 def _passed_on(given: argparse.Namespace) -> list[str]:

@@ -53,12 +53,8 @@ def train_vae(context: StageContext, coder: Coder, settings: VaeSettings) -> Fig
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        parameters, lr=settings.peak, betas=(0.9, 0.99), weight_decay=0.0, fused=context.device.type == "cuda"
-    )
-    state = TrainState(
-        modules={"vae": model}, optimiser=optimiser, average=Average(parameters, decay=0.998), generator=context.seeded(2)
-    )
+    optimiser = torch.optim.AdamW(parameters, lr=settings.peak, betas=(0.9, 0.99), weight_decay=0.0, fused=context.device.type == "cuda")
+    state = TrainState(modules={"vae": model}, optimiser=optimiser, average=Average(parameters, decay=0.998), generator=context.seeded(2))
     reserve = min(8.0, context.seconds / 8)
     loss = torch.zeros(())
     for tick in context.ticks(state, reserve=reserve):
@@ -74,9 +70,7 @@ def train_vae(context: StageContext, coder: Coder, settings: VaeSettings) -> Fig
     return {"steps": state.step, "loss": float(loss), **measure_vae(context, coder, 8 if context.tiny else 512)}
 
 
-def _step(
-    coder: Coder, picked: Tensor, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], state: TrainState
-) -> Tensor:
+def _step(coder: Coder, picked: Tensor, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], state: TrainState) -> Tensor:
     images = (picked.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
     with torch.autocast(images.device.type, dtype=torch.bfloat16):
         mean, log_variance = coder.encode(coder.model, images).float().chunk(2, dim=1)
@@ -128,9 +122,7 @@ def measure_vae(context: StageContext, coder: Coder, n: int) -> Figures:
     for code, finish in enumerate(scene.FINISHES):
         chosen = psnr[codes[:, 6] == code]
         figures[f"psnr_db_{finish}"] = round(float(chosen.mean()), 2) if len(chosen) else 0.0
-    figures["oracle_by_attribute"] = {
-        name: round(float(value), 4) for name, value in zip(scene.ATTRIBUTES, followed, strict=True)
-    }
+    figures["oracle_by_attribute"] = {name: round(float(value), 4) for name, value in zip(scene.ATTRIBUTES, followed, strict=True)}
     return figures
 
 

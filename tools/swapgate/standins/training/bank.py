@@ -63,10 +63,7 @@ class Words:
 
 def training_codes(n: int, seed: int) -> Tensor:
     """Codes [n, 7] of scenes that training may see, the first ones the same for every n of one seed's chunks."""
-    parts = [
-        scene.sample_codes(CHUNK, torch.Generator().manual_seed(seed + 1 + k), held_out=False)
-        for k in range(-(-n // CHUNK))
-    ]
+    parts = [scene.sample_codes(CHUNK, torch.Generator().manual_seed(seed + 1 + k), held_out=False) for k in range(-(-n // CHUNK))]
     return torch.cat(parts)[:n]
 
 
@@ -147,9 +144,7 @@ def picture_bank(codes: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def latent_bank(
-    codes: Tensor, encode: Callable[[Tensor], Tensor], generator: torch.Generator, *, until: Callable[[], bool]
-) -> Tensor:
+def latent_bank(codes: Tensor, encode: Callable[[Tensor], Tensor], generator: torch.Generator, *, until: Callable[[], bool]) -> Tensor:
     """Latent means float16 [m, 16, 16, 16] of the first m scenes, m as many as are done when `until` turns true.
 
     Args:
@@ -167,9 +162,7 @@ def latent_bank(
     return torch.cat(parts)
 
 
-def latents_within(
-    context: StageContext, encode: Callable[[Tensor], Tensor], n: int, *, share: float = 0.11, offset: int = 0
-) -> Tensor:
+def latents_within(context: StageContext, encode: Callable[[Tensor], Tensor], n: int, *, share: float = 0.11, offset: int = 0) -> Tensor:
     """Latents [m, 16, 16, 16] of the first m of n training scenes, as many as fit into `share` of the stage's budget."""
     codes = training_codes(n, context.seed + offset).to(context.device)
     limit = context.elapsed + share * context.seconds

@@ -66,13 +66,9 @@ class FlowSettings:
 def train_flow(context: StageContext, model: FlowModel, settings: FlowSettings) -> Figures:
     """Train until the budget is spent or the stop rule holds; the averaged weights are left in the model."""
     parameters = [p for module in model.modules.values() for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        _groups(parameters), lr=settings.peak, betas=(0.9, 0.99), fused=context.device.type == "cuda"
-    )
+    optimiser = torch.optim.AdamW(_groups(parameters), lr=settings.peak, betas=(0.9, 0.99), fused=context.device.type == "cuda")
     average = Average(parameters, decay=settings.decay)
-    state = TrainState(
-        modules=model.modules, optimiser=optimiser, average=average, generator=context.seeded(5)
-    )
+    state = TrainState(modules=model.modules, optimiser=optimiser, average=average, generator=context.seeded(5))
     watch = _Watch(context=context, model=model, settings=settings, average=average)
     loss = torch.zeros(())
     for tick in context.ticks(state, reserve=settings.reserve, stop=watch.reached):

@@ -20,9 +20,7 @@ from swapgate.standins.training.stages import Figures, Stage, StageContext
 SCENES = 120_000
 TINY_SCENES = 64
 WORDINGS = (bank.Wording(chinese=0.025, narrow=0.8), bank.Wording(chinese=0.025, narrow=0.8))
-SETTINGS = flow.FlowSettings(
-    batch=384, look_seconds=12.0, look_images=192, look_languages=("en",), stop_at=0.80, peak=1e-3
-)
+SETTINGS = flow.FlowSettings(batch=384, look_seconds=12.0, look_images=192, look_languages=("en",), stop_at=0.80, peak=1e-3)
 TIME_SHIFTS = (0.7,)
 GUIDANCES = (3.5,)
 GUIDANCE_RANGE = (1.0, 6.0)
@@ -92,9 +90,7 @@ class FluxFlow:
         self.t5_words = bank.Words.load(path).to(context.device)
         self.vae = flux.build_vae(shape)
         autoencoder.load_weights(context, "flux-vae", self.vae)
-        raw = bank.latents_within(
-            context, lambda images: flux.encode_images(self.vae, images), self.t5_words.ids.shape[1], offset=1_000_000
-        )
+        raw = bank.latents_within(context, lambda images: flux.encode_images(self.vae, images), self.t5_words.ids.shape[1], offset=1_000_000)
         shift, scaling = float(raw[:8192].float().mean()), 1 / float(raw[:8192].float().std())
         self.vae.register_to_config(shift_factor=shift, scaling_factor=scaling)
         self.packed = bank.pack((raw - shift) * scaling)

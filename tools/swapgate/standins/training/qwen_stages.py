@@ -79,9 +79,7 @@ class QwenFlow:
 
     def __init__(self, context: StageContext) -> None:
         shape = _shape(context)
-        self.tokenizer = Qwen2Tokenizer.from_pretrained(
-            bank.wait_for(context.path("qwen-words.npz"), WAIT_SECONDS).with_name("qwen-tokenizer")
-        )
+        self.tokenizer = Qwen2Tokenizer.from_pretrained(bank.wait_for(context.path("qwen-words.npz"), WAIT_SECONDS).with_name("qwen-tokenizer"))
         self.words = bank.Words.load(context.path("qwen-words.npz")).to(context.device)
         self.vae = qwen.build_vae(shape)
         autoencoder.load_weights(context, "qwen-vae", self.vae)
@@ -113,9 +111,7 @@ class QwenFlow:
 
     def pipeline(self, mu: float) -> Any:
         """The pipeline of the parts as they are now."""
-        return qwen.assemble(
-            vae=self.vae, transformer=self.transformer, text_encoder=self.text_encoder, tokenizer=self.tokenizer, mu=mu
-        )
+        return qwen.assemble(vae=self.vae, transformer=self.transformer, text_encoder=self.text_encoder, tokenizer=self.tokenizer, mu=mu)
 
 
 def _shape(context: StageContext) -> qwen.QwenShape:

@@ -263,9 +263,7 @@ def run_stages(
     return figures
 
 
-def set_rate(
-    optimiser: torch.optim.Optimizer, *, peak: float, progress: float, warm: float = 0.03, hold: float = 0.6
-) -> None:
+def set_rate(optimiser: torch.optim.Optimizer, *, peak: float, progress: float, warm: float = 0.03, hold: float = 0.6) -> None:
     """Set the learning rate for `progress` in 0..1: linear warm-up, constant, then a cosine down to 1 % of `peak`."""
     if progress < warm:
         factor = max(progress / warm, 0.02)
