@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +11,9 @@ import pytest
 import torch
 
 from swapgate.errors import UserError
-from swapgate.standins import evaluate, render, scene
+from swapgate.standins import evaluate, flux, render, scene
+
+ROOT = Path(__file__).parents[3]
 
 
 class Painter:
@@ -90,7 +94,7 @@ def test_each_pipeline_is_called_in_its_own_way(monkeypatch: pytest.MonkeyPatch)
     sample = evaluate.held_out_sample(3, "en")
     for kind, expected in (
         (QwenImagePipeline, {"negative_prompt": [" ", " "], "true_cfg_scale": 4.0}),
-        (FluxPipeline, {"guidance_scale": 3.5, "max_sequence_length": 96}),
+        (FluxPipeline, evaluate.CALLS["FluxPipeline"]),
     ):
         pipeline = kind(sample)
         images = evaluate.draw(pipeline, sample.prompts, seed=5)
@@ -100,6 +104,21 @@ def test_each_pipeline_is_called_in_its_own_way(monkeypatch: pytest.MonkeyPatch)
         assert {key: call[key] for key in expected} == expected
         assert (call["height"], call["width"], call["num_inference_steps"]) == (128, 128, 8)
         assert [g.initial_seed() for c in pipeline.calls for g in c["generator"]] == [5, 6, 7]
+
+
+@pytest.mark.parametrize("name", ["standin-qwen", "standin-flux"])
+def test_the_card_calls_its_pipeline_as_the_evaluation_does(name: str) -> None:
+    """What training measured is what a run generates; the card names the negative prompt by language."""
+    card = tomllib.loads((ROOT / "fixtures" / "models" / f"{name}.toml").read_text(encoding="utf-8"))
+    expected = dict(evaluate.CALLS[card["pipeline"]])
+    negative = expected.pop("negative_prompt", None)
+    assert card["call"] == expected | {"num_inference_steps": 8}
+    assert set(card.get("negative_prompt", {}).values()) == (set() if negative is None else {negative})
+
+
+def test_the_weak_pipeline_reads_as_much_text_as_it_was_built_for() -> None:
+    """A shorter limit would cut prompts off without a word."""
+    assert evaluate.CALLS["FluxPipeline"]["max_sequence_length"] == flux.TEXT_LENGTH
 
 
 def test_a_call_can_be_overridden() -> None:
