@@ -14,6 +14,9 @@ from swapgate.baselines.compare import diff
 from swapgate.baselines.review import accept, reject, target
 from swapgate.baselines.store import Store
 from swapgate.errors import UserError
+from swapgate.gates import usability
+from swapgate.gates.evidence import Evidence, Limits
+from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import GATES, Status
 
 
@@ -295,3 +298,17 @@ def test_the_diff_of_a_broken_draft_still_has_figures(tmp_path: Path, store: Sto
     assert change.after.seconds == 2.0
     assert change.after.peak_mib is None
     assert draft.read(run)[0].cost is not None
+
+
+def test_black_pictures_judged_without_a_floor_are_no_baseline(tmp_path: Path, store: Store, made: Any) -> None:
+    """From the gate's own verdict to the refusal: the name that the gate gives is the one that the guard knows."""
+    limits = Limits(seconds_per_image=None, first_step_seconds=None, memory_mib=None, growth_mib=None, usability_floor=0.0)
+    black = made.draft()
+    scores = tuple(replace(one, bits={"health:not_black": False}, usable=False) for one in black.quality.scores)
+    black = replace(black, quality=replace(black.quality, scores=scores))
+    evidence = Evidence(model="standin", task="cup", candidate=black.arm(), baseline=None, drifts=(), null=None, limits=limits, accepted="nothing")
+    verdict = usability.judge(evidence, Policy())
+    assert guards.bars(verdict)
+    run = made.run(tmp_path / "run", black, verdicts=[verdict])
+    assert "fails an absolute gate, absolute:health" in accept(run, store=store, reason="why").refused[0].reason
+    assert not store.root.exists()

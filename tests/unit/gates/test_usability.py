@@ -170,3 +170,35 @@ def test_missing_incomparable_and_empty_cells_say_so(build: Any) -> None:
     empty = run(build, (), ())
     assert (gone.status, other.status, empty.status) == (Status.ERROR, Status.INCOMPARABLE, Status.INCONCLUSIVE)
     assert "other negative prompt" in other.reason
+
+
+def black(build: Any, n: int, of: int, arm: str = "new") -> tuple[Any, ...]:
+    """Pictures of which the first n are black; nothing else is held against them."""
+    return tuple(build.score(task=f"t{i % 12}", seed=i // 12, usable=i >= n, image=f"{arm}{i}", bits={"health:not_black": i >= n}) for i in range(of))
+
+
+@pytest.mark.parametrize("against", ["nothing", "healthy", "as black", "the same pictures"])
+def test_a_model_of_black_pictures_is_red_without_a_floor(build: Any, against: str) -> None:
+    """An absolute limit: with or without a baseline, and also against one that is as broken."""
+    theirs = {
+        "nothing": None,
+        "healthy": black(build, 0, 20, "old"),
+        "as black": black(build, 20, 20, "old"),
+        "the same pictures": black(build, 20, 20),
+    }
+    verdict = run(build, black(build, 20, 20), theirs[against])
+    assert verdict.status is Status.REGRESSION
+    assert verdict.finding is not None
+    assert (verdict.finding.name, verdict.finding.p) == ("absolute:health", None)
+    assert "20 of 20 images are no healthy pictures (health:not_black in 20), limit 50 %" in verdict.reason
+    assert verdict.next == "pytest tests/gates/test_usability.py --model=m"
+
+
+@pytest.mark.parametrize(("lost", "red"), [(6, False), (7, True)])
+def test_health_that_the_baseline_had_may_be_lost_in_a_tenth_of_the_pairs(build: Any, lost: int, red: bool) -> None:
+    """7 of 60 are more than a tenth; half of the pictures black before and now say nothing."""
+    verdict = run(build, black(build, lost, 60), black(build, 0, 60, "old"))
+    assert ("absolute:health" in {one.name for one in verdict.findings}) is red
+    assert verdict.red or not red
+    assert not any(one.name == "absolute:health" for one in run(build, black(build, 30, 60), black(build, 30, 60, "old")).findings)
+    assert not any(one.name == "absolute:health" for one in run(build, black(build, 30, 60), None).findings)

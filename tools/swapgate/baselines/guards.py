@@ -9,10 +9,9 @@ from typing import Any
 from swapgate.baselines.record import Baseline, problems
 from swapgate.canonical import read_json
 from swapgate.errors import RunBroken, UserError
-from swapgate.gates.compose import ABSOLUTE
+from swapgate.gates import compose
 from swapgate.gates.verdict import POOLED, RED, Finding, Status, Verdict
 
-ABSOLUTE_PREFIX = "absolute:"
 _OFF = ("", "0", "false", "no")
 
 
@@ -61,7 +60,7 @@ def planted_faults(run: Path) -> dict[str, tuple[str, ...]]:
 
 def is_absolute(finding: Finding) -> bool:
     """Whether a finding needs no baseline: a ceiling, a floor, the health of a picture, the number of forwards."""
-    return finding.name.startswith(ABSOLUTE_PREFIX) or finding.name in ABSOLUTE
+    return compose.is_absolute(finding.name)
 
 
 def bars(verdict: Verdict) -> bool:

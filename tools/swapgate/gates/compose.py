@@ -11,7 +11,13 @@ from swapgate.gates.verdict import POOLED, RED, Finding, Status, Verdict, worst
 
 RUN = "{run}"  # the caller puts the run folder's path in its place
 ABSOLUTE = frozenset({"total ceiling", "first step ceiling", "memory ceiling", "growth", "jitter", "floor", "forwards"})
+ABSOLUTE_PREFIX = "absolute:"
 _SHOWN = 3  # findings of one status that a reason quotes before it only counts them
+
+
+def is_absolute(name: str) -> bool:
+    """Whether a finding of this name needs no baseline: a ceiling, a floor, the health of pictures, the number of forwards."""
+    return name.startswith(ABSOLUTE_PREFIX) or name in ABSOLUTE
 
 
 def missing(gate: str, evidence: Evidence) -> Verdict | None:
@@ -117,7 +123,7 @@ def _next(gate: str, evidence: Evidence, status: Status, finding: Finding, uncom
     other = "" if evidence.against == "baseline" else f" --against={evidence.against}"
     if status is Status.PASS:
         return accept if uncompared else ""
-    if status is Status.ERROR or finding.name in ABSOLUTE:
+    if status is Status.ERROR or is_absolute(finding.name):
         return again + other
     if status is Status.INCONCLUSIVE:
         return f"{again}{other} --null=3" if gate == "drift" else again + other

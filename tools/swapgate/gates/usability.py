@@ -15,6 +15,10 @@ from swapgate.gates.policy import Policy
 from swapgate.gates.statistics import Discordance, clopper_pearson
 from swapgate.gates.verdict import Finding, Status, Verdict
 
+HEALTH = "absolute:health"
+_BROKEN = 0.5  # a model that breaks every second picture is broken, whatever rate its card asks for
+_LOST = 0.1  # more newly broken pictures than this are no accident of single pictures, so no test has to say it
+
 
 def judge(evidence: Evidence, policy: Policy) -> Verdict:
     """The verdict of one cell on the rate of usable first images, against the card's floor and the paired baseline."""
@@ -24,7 +28,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
         return stopped or verdict("usability", evidence, [])
     compared = gap(evidence, cost=False) or _difference(evidence, ours, policy)
     floor = _floor(ours, evidence, policy, compared)
-    return verdict("usability", evidence, [compared, *floor], note=_failures(ours.values()))
+    return verdict("usability", evidence, [*_health(ours, evidence), compared, *floor], note=_failures(ours.values()))
 
 
 def first_images(arm: Arm) -> dict[str, ImageScore]:
@@ -36,6 +40,35 @@ def discordance(pairs: Iterable[tuple[bool, bool]]) -> Discordance:
     """Counts of (good before, good now)."""
     seen = Counter(pairs)
     return Discordance(worse=seen[True, False], better=seen[False, True], n=seen.total())
+
+
+def _health(ours: Mapping[str, ImageScore], evidence: Evidence) -> list[Finding]:
+    """An exact limit that needs no floor: most pictures are no pictures, or many are none any more. Nothing where it holds."""
+    n, bad = len(ours), [score for score in ours.values() if _unhealthy(score)]
+    if len(bad) > _BROKEN * n:
+        said = f"{len(bad)} of {plural(n, 'image')} are no healthy pictures ({_named(_unhealthy(score) for score in bad)})"
+        return [_broken(said, len(bad), n, _BROKEN)]
+    theirs = first_images(evidence.baseline) if evidence.baseline and not evidence.incomparable else {}
+    both = [(theirs[pair], score) for pair, score in ours.items() if pair in theirs]
+    lost = [names for old, new in both if (names := {name for name in _unhealthy(new) if old.bits.get(name) and old.image != new.image})]
+    if len(lost) > _LOST * len(both):
+        said = f"{len(lost)} of {plural(len(both), 'image')} lost the health that {evidence.against}'s picture of the same request had"
+        return [_broken(f"{said} ({_named(lost)})", len(lost), len(both), _LOST)]
+    return []
+
+
+def _unhealthy(score: ImageScore) -> set[str]:
+    return {name for name, held in score.bits.items() if name.startswith("health:") and not held}
+
+
+def _named(failed: Iterable[set[str]]) -> str:
+    counts = Counter(name for names in failed for name in sorted(names))
+    return ", ".join(f"{name} in {count}" for name, count in counts.most_common(3))
+
+
+def _broken(reason: str, bad: int, n: int, limit: float) -> Finding:
+    reason = f"{reason}, limit {100 * limit:.0f} %"
+    return claim(HEALTH, Status.REGRESSION, reason, effect=100 * bad / n, limit=100 * limit, unit="%", n=n, candidate=100 * bad / n)
 
 
 def _difference(evidence: Evidence, ours: Mapping[str, ImageScore], policy: Policy) -> Finding:
