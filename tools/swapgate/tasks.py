@@ -148,13 +148,16 @@ def _task(table: Table, family: str, default: _Defaults, path: Path) -> Task:
     width, height = _size(table, "width", default.width), _size(table, "height", default.height)
     if width is None or height is None:
         raise table.wrong("width", "width and height, here or for the family", "write width = 1024 and height = 1024")
+    facets, checks = _facets(table, prompts), _checks(table, default.checks)
+    if not facets and set(checks) <= {"facets"}:
+        raise table.wrong("checks", "something to check: this task has no facets", 'add "health", or [[task.facets]]', list(checks))
     task = Task(
         id=_identifier(table),
         family=family,
         title=_title(table),
         prompts=prompts,
-        facets=_facets(table, prompts),
-        checks=_checks(table, default.checks),
+        facets=facets,
+        checks=checks,
         seeds=seeds,
         reworded_seeds=reworded,
         rewordings=table.whole("rewordings", default.rewordings, low=0, high=64),
@@ -211,6 +214,8 @@ def _facets(table: Table, prompts: Mapping[str, str]) -> tuple[Facet, ...]:
 
 def _checks(table: Table, default: tuple[str, ...]) -> tuple[str, ...]:
     given = table.strings("checks", list(default))
+    if not given:
+        raise table.wrong("checks", "at least one check: a picture that nothing is asked of would always be usable", 'write checks = ["health"]', [])
     for check in given:
         if check not in CHECKS:
             raise table.wrong("checks", f"checks out of {', '.join(CHECKS)}", "remove or correct the unknown one", check)
