@@ -312,3 +312,35 @@ def test_black_pictures_judged_without_a_floor_are_no_baseline(tmp_path: Path, s
     run = made.run(tmp_path / "run", black, verdicts=[verdict])
     assert "fails an absolute gate, absolute:health" in accept(run, store=store, reason="why").refused[0].reason
     assert not store.root.exists()
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_measured_null_outlives_a_run_without_one_of_the_same_pictures(tmp_path: Path, store: Store, made: Any, numbered: bool) -> None:
+    """Accepting for the cost or the versions alone must not make the drift gate unable to decide."""
+    old, draft_ = made.baseline(), made.draft()
+    null = made.null()
+    if numbered:  # as a run writes it: the pair with the number of the repeat
+        null = replace(null, drifts=tuple(replace(one, pair=f"{one.pair}#{n}") for n in (1, 2) for one in null.drifts))
+    store.put(replace(old, quality=replace(old.quality, null=null)), made.load)
+    run = made.run(tmp_path / "run", replace(draft_, quality=replace(draft_.quality, null=None), cost=made.cost(3.0, 3.1, 3.2)))
+    done = accept(run, store=store, reason="new driver")
+    assert done.done
+    assert not any("no measured null" in note for note in done.notes)
+    (got,) = store.list()
+    assert got.quality.null == null
+    assert got.cost is not None
+    assert got.cost.seconds == (3.0, 3.1, 3.2)
+
+
+@pytest.mark.parametrize("other", ["pictures", "weights", "pipeline"])
+def test_a_null_of_something_else_is_neither_kept_nor_dropped(tmp_path: Path, store: Store, made: Any, other: str) -> None:
+    """The draft is refused with the remedy, and the store stays as it was; a draft with a null of its own is accepted."""
+    store.put(made.baseline(), made.load)
+    before = tree(store.root)
+    changes = {"pictures": {"shift": 9}, "weights": {"weights": "cd" * 32}, "pipeline": {"pipeline": "Other"}}[other]
+    own = made.draft(**changes)
+    run = made.run(tmp_path / "run", replace(own, quality=replace(own.quality, null=None)))
+    done = accept(run, store=store, reason="why")
+    assert done.refused[0].reason.endswith("run again with --null=2 (or --update-baselines)")
+    assert tree(store.root) == before
+    assert accept(made.run(tmp_path / "again", own), store=store, reason="why").done

@@ -16,7 +16,7 @@ from pathlib import Path
 from swapgate.baselines import draft as drafts
 from swapgate.baselines import guards
 from swapgate.baselines.record import ANY, Baseline, without_cost
-from swapgate.baselines.store import Store
+from swapgate.baselines.store import Store, read_baseline
 from swapgate.errors import UserError
 from swapgate.gates.verdict import Status, Verdict
 
@@ -70,7 +70,7 @@ def accept(
     for draft in selection.chosen:
         review = None if include_rejected else reviews.get(draft.id)
         try:
-            wanted = target(draft, cohort=cohort, with_cost=with_cost)
+            wanted = keep_null(target(draft, cohort=cohort, with_cost=with_cost), store)
             refusal = guards.refusal(draft if wanted.cost else replace(draft, cost=None), verdicts, faults, review, reason=reason)
             signed = _signed(wanted, reason, by, verdicts)
             made = _refused(made, draft, refusal) if refusal else _promote(made, run, store, draft, signed)
@@ -105,6 +105,29 @@ def target(draft: Baseline, *, cohort: str | None = None, with_cost: bool = Fals
     if cohort == ANY or (cohort is None and on_cpu and not with_cost):
         return without_cost(draft)
     return draft
+
+
+def keep_null(wanted: Baseline, store: Store) -> Baseline:
+    """The baseline with the null of the one that it replaces, if it brings none and the pictures of that null are its own.
+
+    A null says how much a model differs from itself: it holds for these files, this pipeline and these pictures only.
+    UserError where it does not hold any more: to drop it silently would leave the drift gate unable to decide.
+    """
+    path = store.path(wanted.model, wanted.cohort, wanted.task)
+    # Unchecked, so that a baseline with impossible figures can still be replaced by a good one.
+    old = read_baseline(path) if path.is_file() else None
+    if old is None or old.quality.null is None or wanted.quality.null is not None:
+        return wanted
+    before, after = old.quality.references, wanted.quality.references
+    pairs = {drift.pair.rpartition("#")[0] or drift.pair for drift in old.quality.null.drifts}
+    same = all(pair in before and before[pair] == after.get(pair) for pair in pairs)
+    if same and (old.weights, old.pipeline) == (wanted.weights, wanted.pipeline):
+        return replace(wanted, quality=replace(wanted.quality, null=old.quality.null))
+    raise UserError(
+        where=wanted.id,
+        rule="the baseline holds a measured null, which is of other pictures than these, and this run measured none",
+        remedy="run again with --null=2 (or --update-baselines)",
+    )
 
 
 def user() -> str:
