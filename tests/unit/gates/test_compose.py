@@ -100,3 +100,25 @@ def test_the_further_pairs_would_decide_if_they_came() -> None:
     later = Discordance(worse=2, better=0, n=20).times((20 + further) / 20)
     assert pairs(later.worse, later.better, later.n) is Status.REGRESSION
     assert more_pairs(Discordance(worse=1, better=0, n=20), 0.05, 0.0001) is None
+
+
+@pytest.mark.parametrize(
+    ("gate", "accelerator", "calls", "option"),
+    [
+        ("latency", "cpu-x", True, "--with-cost "),
+        ("memory", "cpu-x", True, "--with-cost "),
+        ("memory", "cpu-x", False, ""),
+        ("usability", "cpu-x", True, ""),
+        ("latency", "nvidia-h200", True, ""),
+    ],
+)
+@pytest.mark.parametrize("status", [Status.PASS, Status.NEW, Status.REGRESSION])
+def test_the_next_command_keeps_the_cost_that_a_cpu_would_drop(
+    build: Any, gate: str, accelerator: str, calls: bool, option: str, status: Status
+) -> None:
+    """A PASS by ceilings for want of a cost baseline asks for one, and the command must store one."""
+    evidence = build.evidence(build.arm(accelerator=accelerator, cost=build.cost() if calls else None), build.arm())
+    aside = claim("comparison", Status.NEW, "no cost", decides=False)
+    said = compose.verdict(gate, evidence, [claim("x", status, "r"), aside]).next
+    why = '--reason="why it may get worse" ' if status is Status.REGRESSION else ""
+    assert said == f"swapgate baselines accept --run={{run}} {why}{option}{gate}/m/all"

@@ -117,7 +117,8 @@ def _reason(status: Status, leading: list[Finding]) -> str:
 
 def _next(gate: str, evidence: Evidence, status: Status, finding: Finding, uncompared: bool) -> str:
     """Accepting is offered for what a comparison found; a broken absolute limit has to be mended and run again."""
-    accept = f"swapgate baselines accept --run={RUN} {gate}/{evidence.model}/{evidence.task}"
+    cell = f"{'--with-cost ' if _cpu_cost(gate, evidence) else ''}{gate}/{evidence.model}/{evidence.task}"
+    accept = f"swapgate baselines accept --run={RUN} {cell}"
     task = "" if evidence.task == POOLED else f" --task={evidence.task}"
     again = f"pytest tests/gates/test_{gate}.py --model={evidence.model}{task}"
     other = "" if evidence.against == "baseline" else f" --against={evidence.against}"
@@ -130,8 +131,14 @@ def _next(gate: str, evidence: Evidence, status: Status, finding: Finding, uncom
     if other:
         return f"pytest tests/gates --replay={RUN}{other}"
     if status is Status.REGRESSION:
-        return f'swapgate baselines accept --run={RUN} --reason="why it may get worse" {gate}/{evidence.model}/{evidence.task}'
+        return f'swapgate baselines accept --run={RUN} --reason="why it may get worse" {cell}'
     return accept
+
+
+def _cpu_cost(gate: str, evidence: Evidence) -> bool:
+    """Whether this cell's cost is kept only if that is asked for: without --with-cost a CPU gives quality only."""
+    ours = evidence.candidate
+    return gate in ("latency", "memory") and ours.accelerator.startswith("cpu") and bool(ours.cost and ours.cost.calls)
 
 
 def cluster(task: str, language: str) -> str:
