@@ -89,12 +89,37 @@ def test_the_reason_counts_the_pictures_and_names_the_worst(build: Any) -> None:
     assert verdict.next == 'swapgate baselines accept --run={run} --reason="why it may get worse" drift/m/all'
 
 
+def odd_one(build: Any) -> list[Any]:
+    """59 equal pictures and another one."""
+    return [build.drift(identical=True, pair=f"p{i}") for i in range(59)] + [build.drift(0.4, 12, 0.7, pair="odd")]
+
+
+def test_one_other_picture_of_a_model_that_repeats_itself_is_a_regression(build: Any) -> None:
+    """Eight repeats equal to the pixel leave nothing to chance; the claim is exact."""
+    verdict = run(build, odd_one(build), [build.drift(identical=True)] * 8)
+    assert verdict.status is Status.REGRESSION
+    assert verdict.finding is not None
+    assert (verdict.finding.name, verdict.finding.p, verdict.finding.effect) == ("identity", None, 1.0)
+    assert verdict.reason.startswith("1 of 60 images below the floor (ssim 0.98, psnr 30, clip 0.98), odd for one, though all 8 repeats")
+
+
+@pytest.mark.parametrize("why", ["seven repeats", "one repeat differs", "other weights", "another accelerator", "within the floor"])
+def test_nothing_else_is_exact(build: Any, why: str) -> None:
+    """Too few repeats, repeats that differ however little, another model, other arithmetic, or nothing to see."""
+    null = [build.drift(identical=True)] * (7 if why == "seven repeats" else 20)
+    null = [*null, build.drift(0.9999, 80.0, 0.9999)] if why == "one repeat differs" else null
+    cells = [*odd_one(build)[:59], build.drift(0.99, 40.0, 0.99, pair="odd")] if why == "within the floor" else odd_one(build)
+    theirs = build.arm(weights="w2" if why == "other weights" else "w1", accelerator="cpu" if why == "another accelerator" else "nvidia-h200")
+    verdict = judge(build.evidence(build.arm(), theirs, drifts=tuple(cells), null=build.null(null)), POLICY)
+    assert all(one.name != "identity" for one in verdict.findings)
+    assert not verdict.red
+
+
 def test_one_other_picture_among_sixty_is_neither_proof_nor_nothing(build: Any) -> None:
-    """Twenty equal repeats cannot exclude that one in sixty differs by itself: undecided, with the remedy."""
-    cells = [build.drift(identical=True, pair=f"p{i}") for i in range(59)] + [build.drift(0.4, 12, 0.7, pair="odd")]
-    verdict = run(build, cells, [build.drift(identical=True)] * 20)
+    """Twenty repeats within the floor cannot exclude that one in sixty differs by itself: undecided, with the remedy."""
+    verdict = run(build, odd_one(build), [build.drift(0.999, 60.0, 0.999)] * 20)
     assert verdict.status is Status.INCONCLUSIVE
-    assert "measure more with --null" in verdict.reason
+    assert "accept again with --null=N" in verdict.reason
     assert verdict.next == "pytest tests/gates/test_drift.py --model=m --null=3"
 
 
@@ -103,7 +128,7 @@ def test_within_the_floors_no_null_is_needed(build: Any) -> None:
     assert run(build, drifts(build, 12, 0.005, 0)).status is Status.PASS
     verdict = run(build, drifts(build, 12, 0.1, 0))
     assert verdict.status is Status.INCONCLUSIVE
-    assert "repeat with --null" in verdict.reason
+    assert "accept again with --null=2" in verdict.reason
 
 
 def test_a_difference_beyond_an_exact_null_but_within_the_floor_passes(build: Any) -> None:

@@ -17,6 +17,8 @@ from swapgate.gates.resampling import sign_flip
 from swapgate.gates.statistics import conformal_limit, conformal_rank, exceedance_p, holm
 from swapgate.gates.verdict import Finding, Status, Verdict
 
+_REPEATS = 8  # fewer equal repeats are no evidence that a model always repeats itself
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -60,7 +62,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
         return verdict("drift", evidence, [nothing, *forwards])
     if all(drift.identical for drift in evidence.drifts):
         return verdict("drift", evidence, [_identical(evidence), *forwards])
-    return verdict("drift", evidence, [*_pictures(evidence, policy), *_alignment(evidence, policy), *forwards])
+    return verdict("drift", evidence, [*_exact(evidence, policy), *_pictures(evidence, policy), *_alignment(evidence, policy), *forwards])
 
 
 def _forwards(arm: Arm) -> list[Finding]:
@@ -92,6 +94,25 @@ def _identical(evidence: Evidence) -> Finding:
     n = len(evidence.drifts)
     reason = f"{plural(n, 'image')} equal to {evidence.against} by identity, pixel for pixel"
     return claim("pictures", Status.PASS, reason, effect=1.0, low=1.0, high=1.0, unit="SSIM", n=n)
+
+
+def _exact(evidence: Evidence, policy: Policy) -> list[Finding]:
+    """A model that repeats itself to the pixel has no chance to hide behind: one picture beyond a floor is a change.
+
+    On another accelerator than the null's, arithmetic may round otherwise; there the tests of exceedance decide.
+    """
+    null = evidence.null.drifts if evidence.null else ()
+    alike = evidence.same_weights and evidence.baseline is not None and evidence.baseline.accelerator == evidence.candidate.accelerator
+    if not alike or len(null) < _REPEATS or not all(drift.identical for drift in null):
+        return []
+    seen = [_beyond(metric, evidence.drifts, null, policy.alpha) for metric in _metrics(policy)]
+    other = list(dict.fromkeys(pair for one in seen for pair in one.pairs))
+    if not other:
+        return []
+    n, floors = len(evidence.drifts), ", ".join(f"{one.metric.name} {one.metric.floor:g}" for one in seen if one.pairs)
+    repeats = f"all {len(null)} repeats of the accepted model were equal pixel for pixel"
+    reason = f"{len(other)} of {plural(n, 'image')} below the floor ({floors}), {other[0]} for one, though {repeats}"
+    return [claim("identity", Status.REGRESSION, reason, effect=float(len(other)), limit=0.0, unit="images", n=n, candidate=float(len(other)))]
 
 
 def _metrics(policy: Policy) -> tuple[Metric, ...]:
@@ -168,11 +189,14 @@ def _picture_status(seen: Beyond, p: float, evidence: Evidence, alpha: float) ->
     if not evidence.same_weights:
         return Status.CHANGED, "; other weights paint other pictures"
     if evidence.null is None or not evidence.null.drifts:
-        return Status.INCONCLUSIVE, "; nothing was measured of how much the model differs from itself: repeat with --null"
+        return Status.INCONCLUSIVE, "; nothing was measured of how much the model differs from itself: accept again with --null=2"
     if p <= alpha:
         return Status.REGRESSION, f" (p = {p:.2g})"
     repeats = plural(len(evidence.null.drifts), "repeat")
-    return Status.INCONCLUSIVE, f"; {repeats} cannot tell that from chance (p = {p:.2g}): measure more with --null"
+    return (
+        Status.INCONCLUSIVE,
+        f"; {repeats} cannot tell that from chance (p = {p:.2g}): accept again with --null=N, N more than its {evidence.null.processes} processes",
+    )
 
 
 def _limits(seen: Beyond, evidence: Evidence) -> str:
