@@ -35,6 +35,8 @@ def test_cells_that_were_not_judged_are_planned_and_not_measured(bench: Any) -> 
     suite.verdict(cells[0])
     data = results.collect(suite, cells)
     assert (data["planned"]["cells"], data["measured"]["cells"]) == (15, 1)
+    assert data["outcome"]["red"]
+    assert data["outcome"]["reason"].endswith("1 of 15 planned cells were judged")
 
 
 def test_a_run_in_which_nothing_was_decided_is_red(bench: Any) -> None:

@@ -6,8 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from swapgate.gates.compose import ABSOLUTE_PREFIX
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status, Verdict
+
+# Claims that count or compare and estimate nothing, so that chance cannot make them: absent images, transformer forwards,
+# the health of pictures, equal pixels. A limit held against an estimate (a ceiling, a floor) is not one of them.
+EXACT = frozenset({"images", "forwards", "health", "identity"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +20,7 @@ class Family:
     """A run's verdicts as one decision.
 
     counts: cells by status, all statuses present; red with `reason`, both of the whole run; confirmed: ids of tested
-    red cells that stay red when the whole run's false-alarm budget is shared (Holm), or whose limit is absolute.
+    red cells that stay red when the whole run's false-alarm budget is shared (Holm), or whose claim is exact (see EXACT).
     """
 
     counts: Mapping[Status, int]
@@ -25,19 +30,17 @@ class Family:
     reason: str
     confirmed: tuple[str, ...]
 
-    @property
-    def exit_code(self) -> int:
-        """What a process returns: 1 when red."""
-        return 1 if self.red else 0
 
+def decide(verdicts: Iterable[Verdict], policy: Policy, *, strict: bool = False, planned: int | None = None) -> Family:
+    """Red if any cell is red, if nothing was decided or if cells are missing of those planned; with `strict` also if any stayed undecided.
 
-def decide(verdicts: Iterable[Verdict], policy: Policy, *, strict: bool = False) -> Family:
-    """Red if any cell is red, or if nothing was decided; with `strict` also if any cell stayed undecided."""
+    planned: how many cells the run set out to judge; None for as many as there are verdicts.
+    """
     cells = list(verdicts)
     counts = {status: sum(1 for cell in cells if cell.status is status) for status in Status}
     decided = sum(cell.decided for cell in cells)
     undecided = sum(not cell.decided and not cell.red for cell in cells)
-    alarm = _alarm(cells, decided, undecided, strict)
+    alarm = _alarm(cells, undecided, strict, len(cells) if planned is None else planned)
     return Family(
         counts=MappingProxyType(counts),
         decided=decided,
@@ -48,11 +51,14 @@ def decide(verdicts: Iterable[Verdict], policy: Policy, *, strict: bool = False)
     )
 
 
-def _alarm(cells: Sequence[Verdict], decided: int, undecided: int, strict: bool) -> str:
+def _alarm(cells: Sequence[Verdict], undecided: int, strict: bool, planned: int) -> str:
     red = [cell.id for cell in cells if cell.red]
+    short = f"{len(cells)} of {planned} planned cells were judged" if len(cells) < planned else ""
     if red:
-        return f"{_cells(len(red))} red: {', '.join(red)}"
-    if not decided:
+        return "; ".join([f"{_cells(len(red))} red: {', '.join(red)}", *([short] if short else [])])
+    if short:
+        return short
+    if not any(cell.decided for cell in cells):
         return "nothing was decided: a run that measured nothing is not green" if cells else "no cell was judged"
     if strict and undecided:
         return f"{_cells(undecided)} undecided, and --strict asks for a decision on each"
@@ -60,14 +66,18 @@ def _alarm(cells: Sequence[Verdict], decided: int, undecided: int, strict: bool)
 
 
 def _confirmed(cells: Sequence[Verdict], policy: Policy) -> tuple[str, ...]:
-    """Holm over the cells whose deciding claim was tested; exact and absolute claims need no correction."""
+    """Holm over the cells whose deciding claim was tested; exact claims need no correction."""
     from swapgate.gates.statistics import holm
 
     tested = [cell for cell in cells if cell.finding and cell.finding.p is not None]
     adjusted = holm([cell.finding.p for cell in tested if cell.finding and cell.finding.p is not None])
     kept = {cell.id for cell, p in zip(tested, adjusted, strict=True) if p <= policy.budget}
-    exact = {cell.id for cell in cells if cell.finding and cell.finding.p is None}
+    exact = {cell.id for cell in cells if cell.finding and cell.finding.p is None and _is_exact(cell.finding.name)}
     return tuple(cell.id for cell in cells if cell.red and cell.id in kept | exact)
+
+
+def _is_exact(name: str) -> bool:
+    return name.startswith(ABSOLUTE_PREFIX) or name in EXACT
 
 
 def _cells(n: int) -> str:

@@ -35,7 +35,7 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
     """The facts of a run for the cells that were planned; those not judged (interrupted) count as not measured."""
     verdicts = [suite.verdicts[cell] for cell in cells if cell in suite.verdicts]
     judged = [card for card in suite.setup.models if card.id in suite.recorded]
-    whole = decide(verdicts, suite.policy, strict=suite.setup.options.strict)
+    whole = decide(verdicts, suite.policy, strict=suite.setup.options.strict, planned=len(cells))
     data = {
         "schema": SCHEMA,
         "run": suite.run.id,
