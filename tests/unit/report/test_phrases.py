@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -51,6 +52,28 @@ def test_the_headline_answers_in_one_line(sample, statuses, tone, said):
     """Yes, no, changed or open: the four answers a reader can get."""
     answer = phrases.headline(run_of(sample, *statuses))
     assert (answer.tone, str(answer)) == (tone, said)
+
+
+@pytest.mark.parametrize(
+    ("gates", "compared", "said"),
+    [
+        (("latency", "memory", "drift"), (), "all 3 cells held (time and memory by their ceilings only)"),
+        (("latency", "drift"), (), "all 2 cells held (time by its ceilings only)"),
+        (("latency", "memory", "drift"), ("memory",), "all 3 cells held"),
+        (("drift",), (), "the only cell held"),
+    ],
+)
+def test_safe_says_when_cost_was_held_against_ceilings_only(sample, gates, compared, said):
+    """A model ten times slower within its ceiling is not shown to be as fast as before."""
+    verdicts = []
+    for gate in gates:
+        made = sample.verdict(gate, "t", Status.PASS, "because")
+        if gate in ("latency", "memory") and gate not in compared:
+            made = replace(made, findings=(*made.findings, sample.finding("comparison", Status.NEW, decides=False)))
+        verdicts.append(made.as_json())
+    n = {"cells": len(verdicts), "images": 1}
+    report = run_of(sample, planned=n, measured=n, outcome={"red": False, "reason": ""}, verdicts=verdicts)
+    assert str(phrases.headline(report)) == f"Safe to upgrade: {said}"
 
 
 @given(st.lists(st.sampled_from(list(Status)), min_size=1, max_size=12))

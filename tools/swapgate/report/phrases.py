@@ -62,6 +62,7 @@ _WORSE = {
     "drift": "further off in its pictures",
     "stability": "more easily upset by wording",
 }
+_COST = {"latency": "time", "memory": "memory"}
 _WHOLE = frozenset({"requests", "forwards", "images"})
 
 
@@ -94,7 +95,16 @@ def headline(report: Report) -> Headline:
         return Headline(tone="changed", answer="Changed, not shown worse", why=_tally(statuses, {Status.CHANGED}, len(statuses)))
     better = statuses.count(Status.IMPROVED)
     gained = f", {better} of them better" if better else ""
-    return Headline(tone="yes", answer=f"Safe to {verb}", why=f"{_all(len(statuses))} held{gained}")
+    return Headline(tone="yes", answer=f"Safe to {verb}", why=f"{_all(len(statuses))} held{gained}{_ceilings_only(report)}")
+
+
+def _ceilings_only(report: Report) -> str:
+    """What "safe" leaves out: no cost was compared with an accepted one, only with the card's ceilings; "" where one was."""
+    cost = [verdict for verdict in report.verdicts if verdict.gate in _COST]
+    if not cost or not all(any(one.name == "comparison" and not one.decides for one in verdict.findings) for verdict in cost):
+        return ""
+    named = [word for gate, word in _COST.items() if any(verdict.gate == gate for verdict in cost)]
+    return f" ({' and '.join(named)} by {'its' if len(named) == 1 else 'their'} ceilings only)"
 
 
 def _open_reason(report: Report, statuses: Sequence[Status], unmeasured: int) -> str:
