@@ -215,16 +215,25 @@ def test_both_fit_when_the_weights_and_their_activations_fit_into_what_is_free(
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"x" * 1000)
     (folder / "notes.txt").write_bytes(b"x" * 10_000)
-    card = replace(cards["a"], source="weights", root=tmp_path)
+    card = replace(cards["a"], engine="diffusers", source="weights", root=tmp_path)
     for free, fits in ((4001, True), (3999, False)):
         monkeypatch.setattr(module, "_free_bytes", lambda free=free: free)
         assert both_fit([card, card]) is fits
 
 
-def test_a_model_without_local_weights_counts_nothing(cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scripted models and servers have no weight files here."""
+def test_a_scripted_model_takes_no_memory(cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no weights anywhere."""
     monkeypatch.setattr(module, "_free_bytes", lambda: 1)
     assert both_fit(list(cards.values()))
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_models_of_unknown_size_are_not_loaded_side_by_side(cards: dict[str, Card], tmp_path: Path, folder: bool) -> None:
+    """A Hub id without a local folder, or a folder without weight files, may be of any size."""
+    if folder:
+        (tmp_path / "Qwen" / "Qwen-Image-2512").mkdir(parents=True)
+    unknown = replace(cards["b"], engine="diffusers", source="Qwen/Qwen-Image-2512", root=tmp_path)
+    assert not both_fit([cards["a"], unknown])
 
 
 def test_free_memory_is_measured_somewhere() -> None:

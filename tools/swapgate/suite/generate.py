@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from swapgate.cards import Card
 from swapgate.errors import UserError
@@ -74,9 +73,10 @@ def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: i
 
 
 def both_fit(cards: Sequence[Card]) -> bool:
-    """Whether two models can be loaded side by side, judged by the size of their weight files."""
-    needed = LOADED_PER_FILE * sum(_weights_bytes(card) for card in cards)
-    return needed < MEMORY_SHARE * _free_bytes()
+    """Whether two models can be loaded side by side, judged by the size of their weight files; False where that is unknown."""
+    sizes = [_weights_bytes(card) for card in cards]
+    known = [size for size in sizes if size is not None]
+    return len(known) == len(sizes) and LOADED_PER_FILE * sum(known) < MEMORY_SHARE * _free_bytes()
 
 
 def interleave(works: Sequence[Work]) -> Iterator[tuple[str, Call]]:
@@ -159,9 +159,12 @@ def _failed(call: Call, index: int, failure: Failure) -> Generation:
     )
 
 
-def _weights_bytes(card: Card) -> int:
+def _weights_bytes(card: Card) -> int | None:
+    """Bytes of a card's weight files; None for a model that is not in a folder here: nothing says how large it is."""
+    if card.engine == "scripted":
+        return 0
     folder = card.root / card.source
-    return sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors")) if folder.is_dir() else 0
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors")) or None if folder.is_dir() else None
 
 
 def _free_bytes() -> int:
