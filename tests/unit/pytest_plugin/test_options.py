@@ -75,6 +75,8 @@ def test_paths_are_relative_to_where_pytest_was_called(name: str, tmp_path: Path
         ({"replay": "a", "run_dir": "b"}, "--run-dir names a new run"),
         ({"replay": "a", "update": True}, "baselines accept --run=RUN"),
         ({"null": -1}, "0 or more"),
+        ({"replay": "a", "null": 2}, "--replay starts none"),
+        ({"against": "a", "update": True}, "judges it against another model"),
     ],
 )
 def test_contradictions_are_usage_errors_that_say_what_to_do(given: dict[str, Any], message: str) -> None:

@@ -57,6 +57,10 @@ def options_of(config: pytest.Config) -> Options:
     null = int(value("swapgate_null"))
     if null < 0:
         raise pytest.UsageError(f"--null={null}: a number of processes, 0 or more")
+    if replay and null:
+        raise pytest.UsageError("--null measures the model in fresh processes; --replay starts none: leave one of them out")
+    if update and value("swapgate_against"):
+        raise pytest.UsageError("--update-baselines accepts a run that was judged against its baseline; --against judges it against another model")
     return Options(
         root=config.rootpath,
         models=_names(value("swapgate_model")),
