@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -96,9 +97,31 @@ def test_the_pool_plays_every_task_and_a_task_its_own(monkeypatch: pytest.Monkey
     assert asked == [tasks]
 
 
-@pytest.mark.parametrize("found", [None, cost()])
-def test_nothing_measured_is_not_recorded_as_a_sample_of_a_cell(monkeypatch: pytest.MonkeyPatch, found: Cost | None) -> None:
-    """The fixture has to be used once; no group and no figures are claimed."""
-    benchmark, _ = played(monkeypatch, found)
-    assert len(benchmark.seconds) == 1
-    assert (benchmark.group, benchmark.extra_info) == (None, {"nothing measured": True})
+INNER = """
+from types import SimpleNamespace
+import pytest
+from swapgate.gates.evidence import Cost
+from swapgate.pytest_plugin import playback
+from swapgate.suite.planning import Cell
+
+def cost(*seconds):
+    n = len(seconds)
+    return Cost(seconds=seconds, first_step=(), text=(), denoise=(), decode=(), peak_mib=(100.0,) * n, held_mib=(1.0,) * n,
+                images=(1,) * n, numbers=tuple(range(n)), first_call_seconds=9.0, load_seconds=3.0)
+
+@pytest.mark.parametrize("found", [None, cost(), cost(1.0, 2.0)], ids=["none", "empty", "two"])
+def test_one(found, benchmark, monkeypatch):
+    monkeypatch.setattr(playback, "arm", lambda recorded, tasks, source: SimpleNamespace(cost=found))
+    suite = SimpleNamespace(card=lambda name: SimpleNamespace(id=name), recorded={"toy": None}, setup=SimpleNamespace(tasks={"toy": ()}))
+    playback.play_back(benchmark, suite, Cell(gate="latency", model="toy", task="all"))
+"""
+
+
+def test_a_cell_without_a_cost_records_no_benchmark_and_warns_of_nothing(pytester: pytest.Pytester) -> None:
+    """By pytest-benchmark itself: its file holds the measured cell alone."""
+    pytester.makepyfile(INNER)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--benchmark-json=out.json")
+    result.assert_outcomes(passed=3, warnings=0)
+    (only,) = json.loads((pytester.path / "out.json").read_text(encoding="utf-8"))["benchmarks"]
+    assert only["name"] == "test_one[two]"
+    assert only["stats"]["rounds"] == 2

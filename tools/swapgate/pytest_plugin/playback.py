@@ -29,12 +29,16 @@ class PlaybackClock:
 
 
 def play_back(benchmark: Any, suite: Suite, cell: Cell) -> None:
-    """One benchmark round per recorded call of the cell; the first call after loading is left out, as in the gate."""
+    """One benchmark round per recorded call of the cell; the first call after loading is left out, as in the gate.
+
+    A cell without a measured call records no benchmark.
+    """
     card = suite.card(cell.model)
     tasks = [task for task in suite.setup.tasks[card.id] if cell.task in (POOLED, task.id)]
     cost = arm(suite.recorded[card.id], tasks, "").cost
     if cost is None or not cost.seconds:
-        benchmark.extra_info["nothing measured"] = True  # the fixture must be used; this tells its sample from a real one
+        # A disabled fixture calls the function and records nothing; a fixture that is not used at all would warn.
+        benchmark.disabled = True
         benchmark.pedantic(lambda: None, rounds=1)
         return
     clock = PlaybackClock()
