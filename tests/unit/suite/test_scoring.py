@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swapgate.cards import Card, Judge
+from swapgate.errors import UserError
 from swapgate.gates.evidence import ImageScore
 from swapgate.metrics.psnr import METRIC as PSNR
 from swapgate.plan import Request
@@ -220,6 +221,25 @@ def test_a_local_judge_may_state_its_scale(card: Card, tmp_path: Path) -> None:
     (folder / "open_clip_config.json").write_text(json.dumps({"swapgate": {"scale": {"en": {"floor": 0.1, "matched": 0.6}}}}), encoding="utf-8")
     assert stated_scale(local) == {"en": Scale(floor=0.1, matched=0.6)}
     assert stated_scale(replace(local, judge=Judge(source="judge", pretrained="webli"))) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"swapgate": 3}',
+        '{"swapgate": {"scale": {"en": {"floor": 0.1}}}}',
+        '{"swapgate": {"scale": {"en": {"floor": "a", "matched": 1}}}}',
+    ],
+)
+def test_a_broken_judges_configuration_is_said_with_its_file(card: Card, tmp_path: Path, text: str) -> None:
+    """The user can restore it, or leave the scale out."""
+    folder = tmp_path / "judge"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"open_clip_config\.json: swapgate\.scale"):
+        stated_scale(replace(card, judge=Judge(source="judge"), root=tmp_path))
 
 
 def test_judges_with_other_weights_have_other_names(card: Card) -> None:

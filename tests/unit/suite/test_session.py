@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from swapgate.errors import UserError
+from swapgate.errors import RunBroken, UserError
 from swapgate.gates.verdict import Status
 from swapgate.suite.planning import Cell
 from swapgate.suite.session import journal_places, null_calls, planned_calls
@@ -137,6 +137,31 @@ def test_a_replay_may_judge_fewer_tasks_than_were_made(bench: Any) -> None:
     suite, data = bench.whole(replay=bench.root / "here", tasks=("cat",))
     assert {verdict["task"] for verdict in data["verdicts"]} == {"all", "cat"}
     assert suite.plan.images() == 5
+
+
+def test_a_replay_of_some_cells_keeps_the_verdicts_of_the_whole_run(bench: Any) -> None:
+    """They are written beside; a replay of all cells writes the file itself again."""
+    bench.whole()
+    file = bench.root / "here" / "verdicts.json"
+    before = file.read_bytes()
+    part, data = bench.whole(replay=bench.root / "here", tasks=("cat",))
+    assert file.read_bytes() == before
+    assert part.written == bench.root / "here" / "verdicts.partial.json"
+    assert json.loads(part.written.read_text(encoding="utf-8"))["verdicts"] == data["verdicts"]
+    file.write_text("{", encoding="utf-8")
+    whole, _ = bench.whole(replay=bench.root / "here")
+    assert whole.written == file
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["replay", "resume"])
+@pytest.mark.parametrize("damaged", ["[]", '{"plan": [{}]}', '{"plan": 3}', '{"schema": 1}', "{"])
+def test_a_damaged_manifest_is_a_broken_run(bench: Any, how: str, damaged: str) -> None:
+    """Said with its file, whatever is wrong with it."""
+    bench.whole()
+    (bench.root / "here" / "manifest.json").write_text(damaged, encoding="utf-8")
+    with pytest.raises(RunBroken, match=r"manifest\.json"):
+        bench.open(**{how: bench.root / "here"})
 
 
 def test_a_new_run_never_lands_in_a_used_folder(bench: Any) -> None:
@@ -275,6 +300,17 @@ def test_commands_name_a_run_inside_the_project_by_its_relative_path(bench: Any)
     suite, data = bench.whole(run_dir=bench.root / "runs" / "one")
     assert suite.run_name == "runs/one"
     assert any("--run=runs/one" in verdict["next"] for verdict in data["verdicts"])
+
+
+def test_commands_name_a_run_outside_the_project_by_its_whole_path(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The folder's name alone would be looked for in the project; a replay writes the same."""
+    outside = tmp_path_factory.mktemp("elsewhere") / "one"
+    suite, data = bench.whole(run_dir=outside)
+    assert suite.run_name == str(outside)
+    assert any(f"--run={outside}" in verdict["next"] for verdict in data["verdicts"])
+    before = (outside / "verdicts.json").read_bytes()
+    bench.whole(replay=outside)
+    assert (outside / "verdicts.json").read_bytes() == before
 
 
 def test_the_manifest_keeps_no_absolute_path(bench: Any) -> None:

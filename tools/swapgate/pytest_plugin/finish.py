@@ -33,6 +33,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _write(session: pytest.Session, wired: Wired) -> None:
     from swapgate import report
     from swapgate.report import markdown, terminal
+    from swapgate.suite.results import FILE
 
     suite = wired.suite
     wired.data = suite.finish(wired.cells)
@@ -44,6 +45,8 @@ def _write(session: pytest.Session, wired: Wired) -> None:
         wired.lines.extend(_accept(session, wired))
     elif wired.data["outcome"]["red"] and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if suite.written and suite.written != suite.run.path / FILE:
+        wired.lines.append(f"only some cells were judged: {suite.written.name} holds them; {FILE} and the report keep the whole run")
     wired.lines.extend(terminal.summary_lines(wired.data, page))
 
 

@@ -13,7 +13,7 @@ from swapgate.canonical import read_json
 from swapgate.cards import Card, read_cards
 from swapgate.config import Config
 from swapgate.engines.registry import ENGINES
-from swapgate.errors import UserError
+from swapgate.errors import RunBroken, UserError
 from swapgate.gates.verdict import POOLED
 from swapgate.suite.options import Options
 from swapgate.tasks import Task, choose, read_tasks
@@ -195,13 +195,22 @@ def _as_recorded(options: Options) -> Options:
     path = options.resume or options.replay
     if path is None or not (path / "manifest.json").is_file():
         return options
-    manifest = read_json(path / "manifest.json")
-    against = options.against or manifest.get("against")
-    # The plan is a list and keeps the order of the models, which JSON with sorted keys does not.
-    made = dict.fromkeys(request["model"] for request in manifest.get("plan", ()))
+    file = path / "manifest.json"
+    manifest = read_json(file)
+    try:
+        against = options.against or manifest.get("against")
+        # The plan is a list and keeps the order of the models, which JSON with sorted keys does not.
+        made = dict.fromkeys(request["model"] for request in manifest.get("plan", ()))
+        tasks = tuple(manifest.get("tasks", ()))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RunBroken(
+            where=str(file),
+            rule=f"the manifest of a run, with the requests of its plan ({type(error).__name__}: {error})",
+            remedy="restore the file from a copy, or make the run again",
+        ) from None
     return replace(
         options,
         against=against,
         models=options.models or tuple(model for model in made if model != against),
-        tasks=options.tasks or tuple(manifest.get("tasks", ())),
+        tasks=options.tasks or tasks,
     )

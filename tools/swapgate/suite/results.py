@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swapgate.canonical import digest, dumps, rounded, write_atomic
+from swapgate.canonical import digest, dumps, read_json, rounded, write_atomic
 from swapgate.cards import Card
+from swapgate.errors import RunBroken
 from swapgate.gates.evidence import ImageScore
 from swapgate.gates.family import decide
 from swapgate.gates.verdict import Status, Verdict
@@ -23,12 +25,26 @@ if TYPE_CHECKING:
     from swapgate.suite.session import Suite
 
 SCHEMA = 1
-FILE = "verdicts.json"
+FILE, PARTIAL = "verdicts.json", "verdicts.partial.json"
 
 
-def write(run: RunFolder, data: dict[str, Any]) -> None:
-    """Write `data` as the run's verdicts.json."""
-    write_atomic(run.path / FILE, dumps(data, indent=1) + "\n")
+def write(run: RunFolder, data: dict[str, Any], *, replay: bool = False) -> Path:
+    """Write `data` as the run's verdicts.json; gives the path.
+
+    A replay of fewer cells than the file holds is written beside it: the verdicts of the whole run are not given up for a part.
+    """
+    judged = {verdict["id"] for verdict in data["verdicts"]}
+    path = run.path / (PARTIAL if replay and _held(run.path / FILE) - judged else FILE)
+    write_atomic(path, dumps(data, indent=1) + "\n")
+    return path
+
+
+def _held(path: Path) -> set[str]:
+    """The cells in a verdicts.json; none in one that is missing or damaged, which a replay is there to mend."""
+    try:
+        return {verdict["id"] for verdict in read_json(path)["verdicts"]} if path.is_file() else set()
+    except (RunBroken, KeyError, TypeError):
+        return set()
 
 
 def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from swapgate.canonical import digest
 from swapgate.cards import Card
+from swapgate.errors import UserError
 from swapgate.gates.evidence import Drift, ImageScore
 from swapgate.metrics.clip import Judge
 from swapgate.metrics.pixels import Image
@@ -169,8 +170,16 @@ def stated_scale(card: Card) -> dict[str, Scale]:
     path = card.root / card.judge.source / "open_clip_config.json"
     if card.judge.pretrained or not path.is_file():
         return {}
-    stated = json.loads(path.read_text(encoding="utf-8")).get("swapgate", {}).get("scale", {})
-    return {language: Scale(floor=scale["floor"], matched=scale["matched"]) for language, scale in stated.items()}
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8")).get("swapgate", {}).get("scale", {})
+        return {language: Scale(floor=float(scale["floor"]), matched=float(scale["matched"])) for language, scale in stated.items()}
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            where=str(path),
+            key="swapgate.scale",
+            rule=f"JSON, with floor and matched as numbers for each language ({type(error).__name__}: {error})",
+            remedy="restore the file, or take swapgate.scale out of it: the scale is then measured in the run",
+        ) from None
 
 
 def measured_scale(raw: Iterable[tuple[Wanted, Mapping[str, Any]]]) -> dict[str, Scale]:

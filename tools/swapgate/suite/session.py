@@ -21,7 +21,7 @@ from swapgate.baselines.store import Store
 from swapgate.canonical import digest
 from swapgate.cards import Card
 from swapgate.config import Config
-from swapgate.errors import UserError
+from swapgate.errors import RunBroken, UserError
 from swapgate.gates.evidence import Evidence, ImageScore
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Verdict
@@ -46,7 +46,10 @@ SCHEMA = 1
 
 @dataclass(slots=True)
 class Suite:
-    """A run being made or replayed. `recorded` holds every model that was generated and scored."""
+    """A run being made or replayed. `recorded` holds every model that was generated and scored.
+
+    written: where `finish` put the verdicts; beside verdicts.json when a replay judged only some of its cells.
+    """
 
     setup: Setup
     plan: Plan
@@ -59,6 +62,7 @@ class Suite:
     verdicts: dict[Cell, Verdict] = field(default_factory=dict)
     scales: dict[str, Mapping[str, Scale]] = field(default_factory=dict)
     evidences: dict[tuple[str, str], Evidence] = field(default_factory=dict)
+    written: Path | None = None
 
     @staticmethod
     def open(config: Config, options: Options, policy: Policy, progress: Progress | None = None) -> Suite:
@@ -92,7 +96,7 @@ class Suite:
     def finish(self, cells: Sequence[Cell]) -> dict[str, Any]:
         """Write verdicts.json and the drafts for the cells that were judged; gives what was written."""
         data = results.collect(self, cells)
-        results.write(self.run, data)
+        self.written = results.write(self.run, data, replay=bool(self.setup.options.replay))
         if not self.setup.options.replay:
             write_drafts(self)
         return data
@@ -104,9 +108,9 @@ class Suite:
 
     @property
     def run_name(self) -> str:
-        """The run's folder as a command should name it: relative to the project where it lies inside."""
+        """The run's folder as a command should name it: relative to the project where it lies inside, else the whole path."""
         root = self.setup.config.root
-        return str(self.run.path.relative_to(root)) if self.run.path.is_relative_to(root) else self.run.path.name
+        return str(self.run.path.relative_to(root)) if self.run.path.is_relative_to(root) else str(self.run.path)
 
     def image_path(self, sha: str) -> Path | None:
         """The file of a picture, from the run or from the baselines it was held against; None when there is none."""
@@ -201,9 +205,22 @@ def _run_folder(setup: Setup, plan: Plan) -> RunFolder:
     options = setup.options
     recorded = options.resume or options.replay
     if recorded:
-        return RunFolder.open(recorded)
+        return _whole(RunFolder.open(recorded))
     path = options.run_dir or setup.config.root / setup.config.runs / new_folder(setup.config.root).name
     return RunFolder.create(path, _manifest(setup, plan))
+
+
+def _whole(run: RunFolder) -> RunFolder:
+    """The run itself; RunBroken when its manifest lacks what judging reads."""
+    missing = next((key for key in ("id", "created", "command", "environment", "cards", "plan") if key not in run.manifest), None)
+    if missing:
+        raise RunBroken(
+            where=str(run.path / "manifest.json"),
+            key=missing,
+            rule="this key is required",
+            remedy="restore the file from a copy, or make the run again",
+        )
+    return run
 
 
 def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
