@@ -53,6 +53,11 @@ prompts = { en = "an orange cat by a sunlit window, film grain", zh = "阳光窗
 PYPROJECT = '[tool.swapgate]\n[tool.pytest]\ntestpaths = ["tests/gates"]\naddopts = ["--import-mode=importlib"]\n'
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Known without pytest-xdist, too: markers are strict."""
+    config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one worker, one after another")
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """A user's repository in a temporary folder; `run` calls pytest in it as a user would.
