@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -60,6 +61,27 @@ def test_a_witness_is_searched_once(bench: Any) -> None:
     again, _ = bench.whole(resume=bench.root / "here")
     assert len(witnesses(again)) == before
     assert len(bench.hosts.asked) == made
+
+
+@pytest.mark.parametrize("witnesses_kept", [0, 1])
+def test_a_search_that_was_cut_off_is_gone_on_with(bench: Any, witnesses_kept: int) -> None:
+    """All images are there, so nothing but the search needs the model; it is loaded for that once, and the images are not made again."""
+    bench.card("toy", wrong_rewording=1.0)
+    suite, whole = bench.whole()
+    found = witnesses(suite)
+    journal = bench.root / "here" / "journal.jsonl"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    generated = [place for place, line in enumerate(lines) if json.loads(line)["event"] == "generation"]
+    searched = [place for place, line in enumerate(lines) if json.loads(line)["event"] == "witness"]
+    end = generated[14] + 1 if witnesses_kept == 0 else searched[0] + 1
+    journal.write_text("".join(lines[:end]), encoding="utf-8")
+    for time in (1, 2):
+        again, data = bench.whole(resume=bench.root / "here")
+        assert [(one["pair"], one["edits"]) for one in witnesses(again)] == [(one["pair"], one["edits"]) for one in found]
+        assert len(bench.hosts.started) == 2, time
+    assert data["wording"] == whole["wording"]
+    made = [event["generation"]["request"] for event in again.run.events() if event["event"] == "generation"]
+    assert all(made.count(request.key) == 1 for request in again.plan.requests("toy"))
 
 
 @pytest.mark.parametrize("how", ["no stability", "no host"])

@@ -60,6 +60,11 @@ def generate(run: RunFolder, works: Sequence[Work], progress: Progress, *, after
         _generate_together(run, group, progress, after)
 
 
+def load_again(run: RunFolder, card: Card, progress: Progress, *, after: After) -> None:
+    """Load a model whose calls are all done, for what is to be asked of it `after` them."""
+    _generate_together(run, [Work(card=card, calls=(), planned=0, done=0)], progress, after)
+
+
 def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: int, progress: Progress) -> None:
     """Repeat `calls` in fresh processes; every second one with a single thread, a legal variation of the same thing."""
     for number in range(1, processes + 1):

@@ -32,12 +32,13 @@ from swapgate.runs.records import Generation
 from swapgate.suite import judging, results
 from swapgate.suite.arms import Recorded
 from swapgate.suite.drafts import write_drafts
-from swapgate.suite.generate import APART, TOGETHER, generate, measure_null, pending
+from swapgate.suite.generate import APART, TOGETHER, generate, load_again, measure_null, pending
 from swapgate.suite.judges import judge_of
 from swapgate.suite.options import Options
 from swapgate.suite.planning import Cell, Setup, build_plan, prepare
 from swapgate.suite.progress import Progress, Silent
 from swapgate.suite.scoring import Scale, Scorer, Wanted, image_score, judge_name, measured_scale, stated_scale
+from swapgate.suite.witnesses import cut_off as witnesses_cut_off
 from swapgate.suite.witnesses import search as search_witnesses
 from swapgate.tasks import Task
 
@@ -147,6 +148,9 @@ class Suite:
     def _generate(self, cards: Sequence[Card]) -> None:
         works = [pending(self.run, card, self.plan.calls[card.id]) for card in cards]
         generate(self.run, works, self.progress, after=lambda hosts: search_witnesses(self, [c for c in cards if c.id in hosts], hosts))
+        for work in works:
+            if not work.calls and witnesses_cut_off(self, work.card):
+                load_again(self.run, work.card, self.progress, after=lambda hosts: search_witnesses(self, cards, hosts))
         options = self.setup.options
         for card in cards:
             if options.null and card in self.setup.models:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST = 2  # witnesses a model: each costs up to BUDGET images
 BUDGET = 4
+DONE = "witnesses-done"  # event: the search of a model came to its end
 
 
 def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host]) -> None:
@@ -29,10 +30,25 @@ def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host]) -> No
     if "stability" not in suite.setup.options.gates:
         return
     for card in cards:
-        done = {event["pair"] for event in suite.run.events() if event["event"] == "witness" and event["model"] == card.id}
-        for original, broken in _broken(suite, card)[:MOST]:
-            if card.id in hosts and broken.pair not in done:
+        if card.id in hosts:
+            for original, broken in _left(suite, card):
                 _shrink(suite, card, original, broken, hosts[card.id])
+            suite.run.append({"event": DONE, "model": card.id})
+
+
+def cut_off(suite: Suite, card: Card) -> bool:
+    """Whether a model whose images are all made still lacks witnesses, because its run ended before or in the search."""
+    if "stability" not in suite.setup.options.gates:
+        return False
+    if any(event["event"] == DONE and event["model"] == card.id for event in suite.run.events()):
+        return False
+    return bool(_left(suite, card))
+
+
+def _left(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
+    """The worst breaking rewordings that have no witness yet."""
+    found = {event["pair"] for event in suite.run.events() if event["event"] == "witness" and event["model"] == card.id}
+    return [(original, broken) for original, broken in _broken(suite, card)[:MOST] if broken.pair not in found]
 
 
 def _broken(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
