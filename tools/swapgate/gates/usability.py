@@ -142,7 +142,8 @@ def _would_show(good: int, n: int, limit: float, alpha: float) -> str:
 def _failures(ours: Iterable[ImageScore]) -> str:
     """Which checks failed most often, at most three; "" when all held."""
     scores = list(ours)
-    failed = Counter(name for score in scores for name, held in score.bits.items() if not held)
+    # By name: checks that failed equally often are listed as first met, and a replay reads them in the order of a file.
+    failed = Counter(name for score in scores for name, held in sorted(score.bits.items()) if not held)
     if not failed:
         return ""
     named = ", ".join(f"{name} in {count}" for name, count in failed.most_common(3))
