@@ -36,7 +36,8 @@ MODEL = "standin-qwen"
 TASKS = "--task=portrait,count"
 NOISE = "noise:0.1"
 UNDISTURBED = "unguided"  # judged first, so that the scale of alignment is its own in every run
-FAULTS = {UNDISTURBED: "no-guidance", "noisy": NOISE, "black": "black-decoder", "leaky": "leak:5"}
+FAULTS = {UNDISTURBED: "no-guidance", "noisy": NOISE, "black": "black-decoder"}
+LEAK = "leak:5"
 SECONDS = 1800  # a shared machine may be ten times slower than an idle one
 PYPROJECT = '[tool.swapgate]\ndefault_models = ["standin-qwen"]\n[tool.pytest]\ntestpaths = ["tests/gates"]\naddopts = ["--import-mode=importlib"]\n'
 
@@ -127,14 +128,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (root / "fixtures" / "models").mkdir()
     shutil.copyfile(ROOT / "fixtures" / "models" / f"{MODEL}.toml", root / "fixtures" / "models" / f"{MODEL}.toml")
     (root / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
-    for name, fault in {**FAULTS, "slow": "slow:1.3"}.items():
+    for name, fault in {**FAULTS, "leaky": LEAK, "slow": "slow:1.3"}.items():
         write_card(root, name, fault)
     return Project(root)
 
 
 @pytest.fixture(scope="module")
 def faulty(project: Project) -> Run:
-    """Four faulty models against the committed baseline, all gates, in one run: the judge is loaded once."""
+    """Three faulty models against the committed baseline, all gates, in one run: the judge is loaded once."""
     return project.run("faulty", f"--model={','.join(FAULTS)}", TASKS)
 
 
@@ -169,8 +170,9 @@ def test_a_black_decoder_is_unusable_and_drifts(faulty: Run) -> None:
     assert {"latency", "memory"} & faulty.red("black") == set(), faulty.output
 
 
-def test_a_leak_is_growth_of_memory_and_nothing_else(faulty: Run) -> None:
-    """Five MiB an image, seen above the limit although freed arenas take in part of it."""
+def test_a_leak_is_growth_of_memory_and_nothing_else(project: Project) -> None:
+    """Five MiB an image over the six tasks: the arenas that a few images leave free take in the first hundred MiB."""
+    faulty = project.run("leaky", "--model=leaky")
     verdict = faulty.verdict("memory", "leaky")
     assert verdict["status"] == "REGRESSION", faulty.output
     growth = finding(verdict, "growth")
@@ -181,7 +183,7 @@ def test_a_leak_is_growth_of_memory_and_nothing_else(faulty: Run) -> None:
 
 def test_memory_of_models_that_do_not_leak_is_not_said_to_grow(faulty: Run) -> None:
     """The same run, the same number of images, no leak."""
-    for model in set(FAULTS) - {"leaky"}:
+    for model in FAULTS:
         assert finding(faulty.verdict("memory", model), "growth")["status"] != "REGRESSION", faulty.output
 
 
@@ -198,7 +200,10 @@ def test_a_slow_down_of_thirty_per_cent_is_latency_and_nothing_else(project: Pro
 
 
 def test_a_run_killed_and_resumed_gives_the_verdicts_of_an_undisturbed_one(project: Project, faulty: Run) -> None:
-    """SIGKILL to the whole tree in the middle of generating; no finished image is made again."""
+    """SIGKILL to the whole tree in the middle of generating; no finished image is made again.
+
+    Growth is read within one process, and of so few images the second process may have made too few to decide it.
+    """
     process = project.start("--run-dir=killed", f"--model={UNDISTURBED}", TASKS)
     journal = project.path / "killed" / "journal.jsonl"
     try:
@@ -215,7 +220,9 @@ def test_a_run_killed_and_resumed_gives_the_verdicts_of_an_undisturbed_one(proje
     assert len(after) == len(set(after)) == 36
     whole = {cell: status for cell, status in faulty.statuses().items() if f"/{UNDISTURBED}/" in cell}
     assert resumed.status == faulty.status, resumed.output
-    assert resumed.statuses() == whole, resumed.output
+    growth = f"memory/{UNDISTURBED}/all"
+    assert {**resumed.statuses(), growth: ""} == {**whole, growth: ""}, resumed.output
+    assert resumed.statuses()[growth] in {whole[growth], "INCONCLUSIVE"}
     for name in ("ssim", "psnr", "clip"):
         assert resumed.images(UNDISTURBED, name) == pytest.approx(faulty.images(UNDISTURBED, name), rel=1e-3)
 

