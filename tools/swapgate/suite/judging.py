@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from swapgate.baselines.store import Baseline, Choice, Store
 from swapgate.cards import Card
+from swapgate.gates.compose import RUN
 from swapgate.gates.evidence import Arm, Drift, Evidence, Null
 from swapgate.gates.judge import judge
 from swapgate.gates.verdict import POOLED, Verdict
@@ -19,8 +20,6 @@ from swapgate.tasks import Task
 if TYPE_CHECKING:
     from swapgate.metrics.pixels import Image
     from swapgate.suite.session import Suite
-
-RUN = "{run}"  # gates write it where a command names the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
