@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mmap
-import time
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ from swapgate.meters.memory import MIB, CpuMemory, HighWater, ResidentPeak, Samp
 BLOCK = 48
 
 
-def touch(megabytes: int, seconds: float = 0.0) -> None:
-    """Take that much memory, hold it, and give it back to the system."""
+def touch(megabytes: int, seen: Callable[[], None] = lambda: None) -> None:
+    """Take that much memory, hold it until it was seen, and give it back to the system."""
     with mmap.mmap(-1, megabytes * MIB) as block:
         block.write(b"\1" * len(block))
-        time.sleep(seconds)
+        seen()
 
 
 def meters() -> list[ResidentPeak]:
@@ -26,45 +27,60 @@ def meters() -> list[ResidentPeak]:
     return [HighWater(), Sampler()] if high_water_works() else [Sampler()]
 
 
+@pytest.fixture
+def seen(peak: ResidentPeak, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Returns once a sampler has looked, however long a busy machine keeps its thread waiting; the kernel's mark needs no look."""
+    looks = threading.Semaphore(0)
+
+    def look() -> float:
+        found = resident_now()
+        if threading.current_thread().name == "swapgate-memory":
+            looks.release()
+        return found
+
+    def wait() -> None:
+        while looks.acquire(blocking=False):
+            pass
+        for _ in range(2):  # the first may have begun before
+            assert looks.acquire(timeout=300)
+
+    monkeypatch.setattr(module, "resident_now", look)
+    return wait if isinstance(peak, Sampler) else lambda: None
+
+
 @pytest.mark.parametrize("peak", meters(), ids=lambda peak: type(peak).__name__)
 class TestPeaks:
-    """Both ways give the same."""
+    """Both ways give the same; what they cost is a benchmark's to say."""
 
-    def test_memory_that_was_given_back_is_in_the_peak(self, peak: ResidentPeak) -> None:
+    def test_memory_that_was_given_back_is_in_the_peak(self, peak: ResidentPeak, seen: Callable[[], None]) -> None:
         """That is the point of a peak."""
         peak.reset()
         before = resident_now()
-        touch(BLOCK, 0.05)
+        touch(BLOCK, seen)
         assert peak.peak() - before == pytest.approx(BLOCK * 2, abs=BLOCK * 1.25)
         assert resident_now() - before < BLOCK / 2
 
-    def test_a_reset_forgets(self, peak: ResidentPeak) -> None:
+    def test_a_reset_forgets(self, peak: ResidentPeak, seen: Callable[[], None]) -> None:
         """Each call has a peak of its own."""
         peak.reset()
-        touch(BLOCK, 0.05)
+        touch(BLOCK, seen)
         high = peak.peak()
         peak.reset()
         assert high - peak.peak() > BLOCK / 2
 
-    def test_it_costs_less_than_two_milliseconds(self, peak: ResidentPeak) -> None:
-        """The median of many, so that another process's burst does not decide."""
-        costs = []
-        for _ in range(21):
-            begin = time.perf_counter()
-            peak.reset()
-            middle = time.perf_counter() - begin
-            if isinstance(peak, Sampler):
-                time.sleep(0.001)
-            begin = time.perf_counter()
-            peak.peak()
-            costs.append(middle + time.perf_counter() - begin)
-        assert sorted(costs)[10] < 0.002
+
+def test_only_a_sampler_runs_during_a_call() -> None:
+    """The kernel's mark costs a call nothing: no thread of ours looks meanwhile."""
+    for peak in meters():
+        before = threading.active_count()
+        peak.reset()
+        assert threading.active_count() - before == isinstance(peak, Sampler)
+        peak.peak()
+        assert threading.active_count() == before
 
 
 def test_a_sampler_leaves_no_thread() -> None:
     """Reading ends it, and so does starting again."""
-    import threading
-
     sampler = Sampler()
     sampler.reset()
     sampler.reset()
@@ -108,7 +124,7 @@ def test_on_a_cpu_the_resident_size_stands_for_everything() -> None:
     """Device figures are None, `held` is what stays."""
     meter = CpuMemory(resident_peak()[0])
     meter.begin()
-    touch(BLOCK, 0.05)
+    touch(BLOCK)
     found = meter.end()
     assert (found.allocated, found.reserved, found.process) == (None, None, None)
     assert found.resident > found.held + BLOCK / 2

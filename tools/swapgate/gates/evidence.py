@@ -55,7 +55,7 @@ class Cost:
     """Cost samples in the order in which calls were made, the first call after loading left out (it is in `first_*`).
 
     Seconds are per image (a call's time over its images); first_step is per call. Memory in MiB per call:
-    peak (allocated on a device, resident on a CPU) and held after the call. `numbers` counts
+    peak (allocated on a device, resident on a CPU) and held after the call (allocated, in use). `numbers` counts
     the images that the process had made before the call. One entry a call in every tuple.
     """
 

@@ -11,6 +11,7 @@ import re
 from importlib import import_module
 from typing import Any
 
+from swapgate.meters.in_use import held_here
 from swapgate.meters.kinds import Meters
 from swapgate.meters.memory import MIB, CpuMemory, CudaMemory, resident_peak
 from swapgate.runs.environment import cpu_model
@@ -48,7 +49,8 @@ def meters_for(device: str) -> Meters:
     """The meters of a torch device: "cpu", "cuda" or "cuda:<n>"."""
     resident, notes = resident_peak()
     if not device.startswith("cuda"):
-        return Meters(memory=CpuMemory(resident), accelerator=accelerator_slug(device), device_name=cpu_model(), notes=notes)
+        held, remark = held_here()
+        return Meters(memory=CpuMemory(resident, held), accelerator=accelerator_slug(device), device_name=cpu_model(), notes=notes + remark)
     import torch
 
     where = torch.device(device)

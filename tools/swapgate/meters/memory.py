@@ -109,17 +109,17 @@ def resident_peak() -> tuple[ResidentPeak, tuple[str, ...]]:
 
 
 class CpuMemory:
-    """Meter of an engine on the CPU: the resident size of its process stands for everything."""
+    """Meter of an engine on the CPU: the resident size of its process is the peak; `held` gives what stays after a call, in MiB."""
 
-    def __init__(self, resident: ResidentPeak) -> None:
-        self._resident = resident
+    def __init__(self, resident: ResidentPeak, held: Callable[[], float] = resident_now) -> None:
+        self._resident, self._held = resident, held
 
     def begin(self) -> None:
         self._resident.reset()
 
     def end(self) -> Memory:
         peak = self._resident.peak()
-        return Memory(allocated=None, reserved=None, process=None, resident=peak, held=resident_now())
+        return Memory(allocated=None, reserved=None, process=None, resident=peak, held=self._held())
 
 
 class CudaMemory:

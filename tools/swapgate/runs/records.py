@@ -28,7 +28,8 @@ class Times:
 class Memory:
     """Peaks during one call in MiB: torch's allocated and reserved, the process on the device (NVML), resident host memory.
 
-    `held` is what stays allocated after the call (device) or resident (CPU): growth is judged on it.
+    `held` is what stays after the call, and growth is judged on it: torch's allocated bytes on a device, what the process
+    has in use on a CPU (`meters.in_use`), or its resident size where a note says so and in runs of older versions.
     """
 
     allocated: float | None
