@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from swapgate.cards import Card
 from swapgate.engines import faults
 from swapgate.engines.base import Engine
-from swapgate.engines.faults import EXAMPLES, parse
+from swapgate.engines.faults import EXAMPLES, cost, parse
 from swapgate.engines.registry import Setting, create
 from swapgate.errors import UserError
 from swapgate.meters.clock import StageClock
@@ -156,7 +156,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time that the faults see."""
     hand = Clock()
-    monkeypatch.setattr(faults, "time", hand)
+    monkeypatch.setattr(cost, "time", hand)
     return hand
 
 

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from swapgate.cards import Card, Scalar
 from swapgate.errors import UserError
 
+ACTED = ("noise", "slow", "leak", "black-decoder", "no-guidance")
+"""The planted faults that this engine can act; the others damage parts that it does not have."""
 SHARES = ("blank", "black", "wrong_prompt", "wrong_rewording", "noise")
 
 
@@ -108,6 +110,14 @@ def _with_faults(card: Card, options: Options) -> Options:
                 options = replace(options, black=1.0)
             case "no-guidance":
                 options = replace(options, no_guidance=True)
+            case _:
+                raise UserError(
+                    where=str(card.path),
+                    key="faults",
+                    value=spec,
+                    rule=f"a fault that the scripted engine can act: {', '.join(ACTED)}",
+                    remedy="plant it in a card of the diffusers engine",
+                )
     return options
 
 
