@@ -1,4 +1,4 @@
-"""Seconds that the meters of a CPU add to one call: the peak of resident memory, and what the process has in use."""
+"""Seconds that the meters of a CPU add to one call: the peak of resident memory, what the process has in use, and all together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from swapgate.hosts.board import Board
+from swapgate.meters.clock import StageClock
+from swapgate.meters.gpu import meters_for
 from swapgate.meters.in_use import held_here
 from swapgate.meters.memory import HighWater, ResidentPeak, Sampler, high_water_works
 
@@ -37,6 +40,32 @@ def test_seconds_for_what_is_held_after_one_call(benchmark: Any, say: Callable[[
     del blocks[::2]
     assert benchmark.pedantic(read, rounds=50, warmup_rounds=2) > 0
     _report(benchmark, f"held by {read.__name__}", say)
+
+
+def test_seconds_for_all_meters_of_one_call(benchmark: Any, say: Callable[[str], None]) -> None:
+    """Fifty steps of two forwards, all stages, memory and health."""
+    meters, board = meters_for("cpu"), Board.create()
+    clock = StageClock(now=meters.now, synchronise=meters.synchronise, tell=board.write)
+
+    def call() -> float:
+        meters.memory.begin()
+        clock.start()
+        with clock.text():
+            pass
+        for _ in range(50):
+            clock.forward()
+            clock.forward()
+            clock.step_end()
+        with clock.decode():
+            pass
+        clock.stop()
+        meters.memory.end()
+        meters.health()
+        return clock.times(queue=0.0).total
+
+    assert benchmark.pedantic(call, rounds=30, warmup_rounds=2) > 0
+    board.close()
+    _report(benchmark, "all meters", say)
 
 
 def _report(benchmark: Any, name: str, say: Callable[[str], None]) -> None:

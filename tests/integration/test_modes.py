@@ -93,7 +93,7 @@ def test_a_killed_run_is_resumed(project: Project) -> None:
     assert set(project.verdicts(project.path / "killed").values()) == {"PASS"}
 
 
-def wait_for(condition: Any, seconds: float = 60.0) -> None:
+def wait_for(condition: Any, seconds: float = 600.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

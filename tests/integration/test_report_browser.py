@@ -99,7 +99,7 @@ def run(sample, tmp_path_factory) -> Path:
 def chromium(profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """One headless call in a new, empty profile."""
     command = [str(CHROMIUM), *FLAGS, OFFLINE, f"--user-data-dir={profile}", "--enable-logging=stderr", "--hide-scrollbars", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
 
 
 def looked_at(run: Path, profile: Path, width: int, *options: str) -> tuple[dict[str, Any], str]:

@@ -213,7 +213,7 @@ def test_a_process_killed_before_the_rename_leaves_the_old_file(store: Store, ma
         os.replace = lambda *_: os._exit(9)
         store.put(replace(old, weights="cd" * 32), lambda sha: store.load_image(old, sha))
     """)
-    done = subprocess.run([sys.executable, "-c", code, str(store.root)], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, str(store.root)], check=False, timeout=600)
     assert done.returncode == 9
     assert path.read_bytes() == before
     assert [one.weights for one in store.list()] == ["ab" * 32]

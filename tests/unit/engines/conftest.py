@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from swapgate.cards import Card, Judge
+from swapgate.engines.faults import Planted, apply
 from swapgate.plan import Call, Request
 
 CAPTIONS = ["a red cup on a blue table", "two green cars in the snow", "一只红色的杯子", "a photo of a small yellow house at night"]
@@ -95,7 +99,7 @@ def card_of() -> Callable[..., Card]:
             "judge": Judge(source="judge"),
             "ceilings": {},
             "usability_floor": 0.0,
-            "timeout_seconds": 60.0,
+            "timeout_seconds": 600.0,
             "licence": "none",
             "path": folder.parent / f"{folder.name}.toml",
             "root": folder.parent,
@@ -119,5 +123,60 @@ def call_of() -> Callable[..., Call]:
                 for index in range(images)
             )
         )
+
+    return make
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """What a tiny pipeline with planted faults gave: pictures [n, h, w, 3] in 0..1 a call, and forwards of all calls."""
+
+    pictures: list[npt.NDArray[np.float32]]
+    planted: tuple[Planted, ...]
+    forwards: int
+    pipe: Any
+
+    @property
+    def acted(self) -> bool:
+        """Whether every fault did."""
+        return all(fault.acted() for fault in self.planted)
+
+    @property
+    def note(self) -> str:
+        """The proof of the first fault."""
+        return self.planted[0].activity()
+
+
+@pytest.fixture(scope="session")
+def draw(qwen_folder: Path, flux_folder: Path) -> Callable[..., Drawn]:
+    """Plants faults in a fresh copy of a tiny pipeline and calls it, as the engine does: 64 x 32 pixels, two steps."""
+    import copy
+
+    import torch
+    from diffusers import DiffusionPipeline
+
+    loaded = {"qwen": DiffusionPipeline.from_pretrained(qwen_folder), "flux": DiffusionPipeline.from_pretrained(flux_folder)}
+    own: dict[str, dict[str, Any]] = {
+        "qwen": {"negative_prompt": " ", "true_cfg_scale": 4.0},
+        "flux": {"guidance_scale": 3.5, "max_sequence_length": 32},
+    }
+
+    def make(family: str, *specs: str, seeds: tuple[int, ...] = (1,), images: int = 1, prompt: str = "a red cup", **changes: Any) -> Drawn:
+        pipe = copy.deepcopy(loaded[family])
+        pipe.set_progress_bar_config(disable=True)
+        forwards: list[int] = []
+        pipe.transformer.register_forward_pre_hook(lambda *_: forwards.append(1))
+        planted = tuple(apply(pipe, spec) for spec in specs)
+        pictures = []
+        for seed in seeds:
+            generators = [torch.Generator().manual_seed(seed + 1000 * index) for index in range(images)]
+            given: dict[str, Any] = {"width": 64, "height": 32, "num_inference_steps": 2, "output_type": "np", **own[family], **changes}
+            given |= {"prompt": prompt, "generator": generators if images > 1 else generators[0], "num_images_per_prompt": images}
+            for fault in planted:
+                given = fault.arguments(given)
+            pictures.append(pipe(**given).images)
+            for fault in planted:
+                fault.after(images)
+        return Drawn(pictures=pictures, planted=planted, forwards=len(forwards), pipe=pipe)
 
     return make

@@ -70,7 +70,7 @@ import sys
 import swapgate.engines.registry
 assert not {"torch", "diffusers", "swapgate.engines.diffusers", "swapgate.engines.scripted"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=600)
 
 
 @pytest.mark.parametrize(

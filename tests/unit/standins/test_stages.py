@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from swapgate.errors import UserError
+from swapgate.standins.training import stages as module
 from swapgate.standins.training.stages import (
     Average,
     Figures,
@@ -36,6 +37,27 @@ def context(path: Path, **changes: Any) -> StageContext:
         "tiny": True,
     }
     return StageContext(**({"seconds": 60.0} | given | changes))
+
+
+@dataclass
+class Clock:
+    """Stands for `time` in the runner; moved by hand."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time that the runner sees."""
+    hand = Clock()
+    monkeypatch.setattr(module, "time", hand)
+    return hand
 
 
 def trained(ctx: StageContext, steps: int, *, broken_at: int | None = None) -> TrainState:
@@ -87,15 +109,15 @@ def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
     }
 
 
-def test_a_stage_ends_within_its_seconds(tmp_path: Path) -> None:
+def test_a_stage_ends_within_its_seconds(tmp_path: Path, clock: Clock) -> None:
     """Ticks stop when the budget less the reserve is spent, and progress never reaches 1."""
-    ctx = context(tmp_path, tiny=False, seconds=0.6)
+    ctx = context(tmp_path, tiny=False, seconds=60.0, started=clock.now)
     state = TrainState(modules={"m": nn.Linear(1, 1)})
-    begun, seen = time.monotonic(), []
-    for tick in ctx.ticks(state, reserve=0.2):
+    begun, seen = clock.now, []
+    for tick in ctx.ticks(state, reserve=20.0):
         seen.append(tick.progress)
-        time.sleep(0.02)
-    assert time.monotonic() - begun < 0.55
+        clock.now += 2.0
+    assert clock.now - begun == 40.0
     assert seen == sorted(seen)
     assert seen[0] >= 0
     assert 0.8 < seen[-1] < 1
@@ -155,18 +177,18 @@ def test_an_impossible_budget_is_refused(tmp_path: Path, seconds: float) -> None
         run_stages([stage], out=tmp_path, checkpoints=tmp_path, device="cpu", seconds={"a": seconds})
 
 
-def test_a_deadline_shrinks_the_budgets_in_proportion(tmp_path: Path) -> None:
-    """Two stages of 100 s before a deadline 50 s away get about 25 s each, the second what is left."""
+def test_a_deadline_shrinks_the_budgets_in_proportion(tmp_path: Path, clock: Clock) -> None:
+    """Two stages of 100 s before a deadline 50 s away get 25 s; the second, begun 5 s early, has what is left."""
     seen: list[float] = []
 
     def body(ctx: StageContext) -> Figures:
         seen.append(ctx.seconds)
+        clock.now += 20.0
         return {}
 
     stages = [Stage(name=name, folder="f", run=body, seconds=100) for name in ("a", "b")]
-    run_stages(stages, out=tmp_path, checkpoints=tmp_path, device="cpu", deadline=time.time() + 50)
-    assert seen[0] == pytest.approx(25, abs=1)
-    assert seen[1] == pytest.approx(50, abs=1)
+    run_stages(stages, out=tmp_path, checkpoints=tmp_path, device="cpu", deadline=clock.now + 50)
+    assert seen == [25.0, 30.0]
 
 
 @given(progress=st.floats(0, 1))
