@@ -119,8 +119,8 @@ def test_the_bets_on_no_harm_are_the_products_of_their_definition(changes: list[
 
 @pytest.mark.parametrize(("worse", "better", "margin"), [(0.05, 0.0, 0.05), (0.11, 0.06, 0.05), (0.2, 0.15, 0.05), (0.3, 0.0, 0.3), (0.4, 0.1, 0.3)])
 def test_a_fall_as_large_as_the_margin_is_passed_in_at_most_alpha(worse: float, better: float, margin: float) -> None:
-    """At the edge of the null, over 300 looks."""
-    assert keeps(anytime.pairs(drawn(worse, better, n=300, seed=4), margin).no_harm)
+    """At the edge of the null, over 200 looks."""
+    assert keeps(anytime.pairs(drawn(worse, better, n=200, seed=4), margin).no_harm)
 
 
 @pytest.mark.parametrize(("margin", "fixed", "needed"), [(0.05, 59, 76), (0.1, 29, 37), (0.3, 9, 11)])

@@ -55,13 +55,13 @@ class Look:
     def decided(self, alpha_harm: float, alpha_pass: float, *, floor: float = 0.0) -> Outcome:
         """The claim that is shown; harm and gain must also be larger than the practical floor. Harm is asked for first.
 
-        alpha_harm bounds a false HARM and a false GAIN each, alpha_pass a false NO_HARM.
+        alpha_harm bounds a false HARM, alpha_pass a false NO_HARM and a false GAIN each, which alarm nobody.
         """
         check_alpha(alpha_harm)
         check_alpha(alpha_pass)
         if self.harm <= alpha_harm and -self.change > floor:
             return Outcome.HARM
-        if self.gain <= alpha_harm and self.change > floor:
+        if self.gain <= alpha_pass and self.change > floor:
             return Outcome.GAIN
         return Outcome.NO_HARM if self.no_harm <= alpha_pass else Outcome.UNDECIDED
 
@@ -90,7 +90,7 @@ class Process:
         check_alpha(alpha_harm)
         check_alpha(alpha_pass)
         harm = (anytime_p(self.harm) <= alpha_harm) & (-self.change > floor)
-        gain = (anytime_p(self.gain) <= alpha_harm) & (self.change > floor)
+        gain = (anytime_p(self.gain) <= alpha_pass) & (self.change > floor)
         shown = (anytime_p(self.no_harm) <= alpha_pass) | harm | gain
         first = np.where(shown.any(axis=-1), shown.argmax(axis=-1), shown.shape[-1] - 1)
         seen = [np.take_along_axis(claim, first[..., None], axis=-1)[..., 0] for claim in (harm, gain, shown)]
