@@ -35,7 +35,7 @@ TASKS = """
 width = 64
 height = 64
 seeds = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
-reworded_seeds = [1, 2, 3]
+reworded_seeds = [1, 2, 3, 4, 5, 6]
 rewordings = 2
 [[task]]
 id = "cup"
@@ -131,13 +131,13 @@ def judged(root: Path, name: str, **options: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """See `Project.template`. Three processes measure the null: 12 repeats, the fewest that can show half of the pictures wrong."""
+    """See `Project.template`. Six processes measure the null: 24 repeats tell a third of the pictures wrong from chance within the budget."""
     from swapgate.baselines.review import accept
     from swapgate.baselines.store import Store
 
     root = tmp_path_factory.mktemp("template")
     write_project(root)
-    first = judged(root, "first", null=3)
+    first = judged(root, "first", null=6)
     for folder, with_cost in (("baselines", False), ("baselines-with-cost", True)):
         assert accept(first, store=Store(root / folder), reason="first", with_cost=with_cost, allow_ci=True, environ={}).complete
     judged(root, "whole")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from swapgate.pytest_plugin.options import NULL_PROCESSES
+
 if TYPE_CHECKING:
     from conftest import Project
 
@@ -58,7 +60,7 @@ def test_a_run_cut_anywhere_is_resumed_without_making_an_image_again(project: Pr
     assert result.ret == 0, result.stdout.str()
     assert project.verdicts(run) == whole
     made = [event["generation"]["request"] for event in events(run, "generation")]
-    assert len(made) == len(set(made)) == 84
+    assert len(made) == len(set(made)) == 108
     assert journal_lines(run)[:kept] == before
 
 
@@ -89,7 +91,7 @@ def test_a_killed_run_is_resumed(project: Project) -> None:
     result = project.run("--resume=killed")
     assert result.ret == 0, result.stdout.str()
     made = [event["generation"]["request"] for event in events(project.path / "killed", "generation")]
-    assert len(made) == len(set(made)) == 84
+    assert len(made) == len(set(made)) == 108
     assert set(project.verdicts(project.path / "killed").values()) == {"PASS"}
 
 
@@ -149,7 +151,7 @@ def test_update_baselines_writes_reviewable_files_and_says_so(project: Project) 
     accepted = json.loads((folder / "cup.json").read_text(encoding="utf-8"))
     assert accepted["provenance"]["reason"] == "first model"
     assert accepted["cost"] is None
-    assert len(accepted["quality"]["null"]["drifts"]) == 4
+    assert len(accepted["quality"]["null"]["drifts"]) == 2 * NULL_PROCESSES
     assert len(list((folder / "images").iterdir())) == len(set(_kept(folder)))
 
 

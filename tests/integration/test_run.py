@@ -48,7 +48,7 @@ def test_the_run_folder_holds_manifest_journal_images_and_report(project: Projec
     run = project.path / "here"
     events = [json.loads(line) for line in (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
     made = [event["generation"] for event in events if event["event"] == "generation"]
-    assert len(made) == 2 * 2 * (15 + 3 * 2)
+    assert len(made) == 2 * 2 * (15 + 6 * 2)
     assert all((run / "images" / one["image"][:2] / f"{one['image']}.png").is_file() for one in made)
     assert (run / "report" / "index.html").is_file()
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
@@ -161,7 +161,7 @@ def test_gates_do_not_run_under_xdist(project: Project) -> None:
 def test_progress_is_plain_lines_where_there_is_no_terminal(project: Project) -> None:
     """In CI: one line when a model loads, one with the plan, one when it is done."""
     result = project.run()
-    result.stdout.fnmatch_lines(["*toy: loading", "*toy: 84 images planned", "*toy: 84/84 images, * s an image"])
+    result.stdout.fnmatch_lines(["*toy: loading", "*toy: 108 images planned", "*toy: 108/108 images, * s an image"])
 
 
 def test_a_project_without_pyproject_table_uses_the_defaults(project: Project) -> None:

@@ -341,6 +341,6 @@ def test_a_null_of_something_else_is_neither_kept_nor_dropped(tmp_path: Path, st
     own = made.draft(**changes)
     run = made.run(tmp_path / "run", replace(own, quality=replace(own.quality, null=None)))
     done = accept(run, store=store, reason="why")
-    assert done.refused[0].reason.endswith("run again with --null=2 (or --update-baselines)")
+    assert done.refused[0].reason.endswith("run again with --null=4 (or --update-baselines)")
     assert tree(store.root) == before
     assert accept(made.run(tmp_path / "again", own), store=store, reason="why").done

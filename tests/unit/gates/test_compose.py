@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from swapgate.gates.paired import judge_pairs, more_pairs
 from swapgate.gates.policy import Policy
 from swapgate.gates.statistics import Discordance
 from swapgate.gates.verdict import RED, Status
+
+POLICY = Policy()
 
 
 @pytest.mark.parametrize(
@@ -93,13 +96,16 @@ def test_pairs_need_both_significance_and_the_floor() -> None:
 
 
 def test_the_further_pairs_would_decide_if_they_came() -> None:
-    """The plan keeps its word at the same rates; near the limit there is none."""
-    assert more_pairs(Discordance(worse=0, better=0, n=40), 0.05, 0.05) == 20
-    further = more_pairs(Discordance(worse=2, better=0, n=20), 0.05, 0.05)
+    """The plan keeps its word at the same rates; near the limit there is none, and a smaller share of the budget needs more."""
+    assert more_pairs(Discordance(worse=0, better=0, n=40), 0.05, POLICY) == 20
+    further = more_pairs(Discordance(worse=2, better=0, n=20), 0.05, POLICY)
     assert further is not None
     later = Discordance(worse=2, better=0, n=20).times((20 + further) / 20)
     assert pairs(later.worse, later.better, later.n) is Status.REGRESSION
-    assert more_pairs(Discordance(worse=1, better=0, n=20), 0.05, 0.0001) is None
+    assert more_pairs(Discordance(worse=1, better=0, n=20), 0.05, replace(POLICY, alpha=0.0001, harm=0.0001)) is None
+    stricter = more_pairs(Discordance(worse=2, better=0, n=20), 0.05, POLICY.at_most(0.001))
+    assert stricter is not None
+    assert stricter > further
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from swapgate.gates.drift import judge, seed_deviation
 from swapgate.gates.policy import Policy
@@ -94,25 +96,30 @@ def odd_one(build: Any) -> list[Any]:
     return [build.drift(identical=True, pair=f"p{i}") for i in range(59)] + [build.drift(0.4, 12, 0.7, pair="odd")]
 
 
-def test_one_other_picture_of_a_model_that_repeats_itself_is_a_regression(build: Any) -> None:
-    """Eight repeats equal to the pixel leave nothing to chance; the claim is exact."""
-    verdict = run(build, odd_one(build), [build.drift(identical=True)] * 8)
+def test_one_other_picture_of_a_model_that_repeats_itself_is_not_proof(build: Any) -> None:
+    """Forty-eight equal repeats leave room for a mode that shows once in a hundred pictures: 1 of 60 is undecided, 30 are not."""
+    null = [build.drift(identical=True)] * 48
+    assert run(build, odd_one(build), null).status is Status.INCONCLUSIVE
+    half = [*odd_one(build)[:30], *(build.drift(0.5, 10.0, 0.5, pair=f"odd{i}") for i in range(30))]
+    verdict = judge(build.evidence(build.arm(), build.arm(), drifts=tuple(half), null=build.null(null)), POLICY.at_most(1e-4))
     assert verdict.status is Status.REGRESSION
     assert verdict.finding is not None
-    assert (verdict.finding.name, verdict.finding.p, verdict.finding.effect) == ("identity", None, 1.0)
-    assert verdict.reason.startswith("1 of 60 images below the floor (ssim 0.98, psnr 30, clip 0.98), odd for one, though all 8 repeats")
+    assert verdict.finding.p is not None
+    assert verdict.finding.p < 1e-4
 
 
-@pytest.mark.parametrize("why", ["seven repeats", "one repeat differs", "other weights", "another accelerator", "within the floor"])
-def test_nothing_else_is_exact(build: Any, why: str) -> None:
-    """Too few repeats, repeats that differ however little, another model, other arithmetic, or nothing to see."""
-    null = [build.drift(identical=True)] * (7 if why == "seven repeats" else 20)
-    null = [*null, build.drift(0.9999, 80.0, 0.9999)] if why == "one repeat differs" else null
-    cells = [*odd_one(build)[:59], build.drift(0.99, 40.0, 0.99, pair="odd")] if why == "within the floor" else odd_one(build)
-    theirs = build.arm(weights="w2" if why == "other weights" else "w1", accelerator="cpu" if why == "another accelerator" else "nvidia-h200")
-    verdict = judge(build.evidence(build.arm(), theirs, drifts=tuple(cells), null=build.null(null)), POLICY)
-    assert all(one.name != "identity" for one in verdict.findings)
-    assert not verdict.red
+@given(share=st.floats(0.0, 0.3), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_a_model_with_two_modes_alarms_no_more_often_than_agreed(build: Any, share: float, seed: int) -> None:
+    """Each picture comes in its second mode with some chance, at acceptance as today: the p of so many is honest at every share."""
+    generator = np.random.default_rng(seed)
+    alarms = 0
+    for _ in range(20):
+        other = generator.random(60 + 48) < share
+        made = [build.drift(0.6, 15.0, 0.6, pair=f"p{i}") if odd else build.drift(identical=True, pair=f"p{i}") for i, odd in enumerate(other)]
+        found = judge(build.evidence(build.arm(), build.arm(), drifts=tuple(made[:60]), null=build.null(made[60:])), POLICY.at_most(0.001))
+        alarms += found.red
+    assert alarms <= 1
 
 
 def test_one_other_picture_among_sixty_is_neither_proof_nor_nothing(build: Any) -> None:
@@ -128,7 +135,7 @@ def test_within_the_floors_no_null_is_needed(build: Any) -> None:
     assert run(build, drifts(build, 12, 0.005, 0)).status is Status.PASS
     verdict = run(build, drifts(build, 12, 0.1, 0))
     assert verdict.status is Status.INCONCLUSIVE
-    assert "accept again with --null=2" in verdict.reason
+    assert "accept again with --null=4" in verdict.reason
 
 
 def test_a_difference_beyond_an_exact_null_but_within_the_floor_passes(build: Any) -> None:

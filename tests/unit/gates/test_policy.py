@@ -10,6 +10,8 @@ from swapgate.errors import UserError
 from swapgate.gates.policy import Policy, read_policy
 from swapgate.reading import Table
 
+KEYS = [field.name for field in fields(Policy) if field.name != "harm"]
+
 
 def table(**content: object) -> Table:
     """A policy table as read from pyproject.toml."""
@@ -23,11 +25,24 @@ def test_an_empty_table_is_the_default_policy() -> None:
 
 def test_every_default_can_be_stated() -> None:
     """Each field is a key, and its own default lies in its range."""
-    stated = {field.name: field.default for field in fields(Policy)}
+    stated = {name: getattr(Policy(), name) for name in KEYS}
     assert read_policy(table(**stated)) == Policy()
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(Policy)])
+def test_what_follows_from_the_run_cannot_be_stated() -> None:
+    """The share of a single claim is counted, not chosen."""
+    with pytest.raises(UserError, match=r"harm"):
+        read_policy(table(harm=0.05))
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 0.5, 1.0, float("nan")])
+def test_a_share_out_of_range_is_refused(share: float) -> None:
+    """A claim that is wrong half of the time claims nothing."""
+    with pytest.raises(ValueError, match="lies between 0 and"):
+        Policy().at_most(share)
+
+
+@pytest.mark.parametrize("field", KEYS)
 def test_every_key_refuses_a_value_out_of_range(field: str) -> None:
     """A negative floor or a huge number is a slip of the pen, named with file and key."""
     for wrong in (-1, 10**12):

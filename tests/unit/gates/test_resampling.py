@@ -65,11 +65,29 @@ def test_blocks_keep_autocorrelated_calls_honest() -> None:
 
 
 def test_the_ratios_p_is_small_only_when_slower() -> None:
-    """The share of draws without a rise: near zero for +20 %, near one for -20 %."""
+    """Far below any draw for +20 %, one for -20 %; and against a limit above the effect there is no evidence."""
     generator = np.random.default_rng(6)
     fast, slow = generator.lognormal(0, 0.02, 20), generator.lognormal(0.18, 0.02, 20)
-    assert ratio(slow, fast).p < 0.01
-    assert ratio(fast, slow).p > 0.99
+    assert ratio(slow, fast).p_below(1.0, log=True) < 1e-4
+    assert ratio(fast, slow).p_below(1.0, log=True) == 1.0
+    assert ratio(slow, fast).p_below(1.5, log=True) == 1.0
+
+
+def test_two_calls_prove_nothing_and_samples_without_spread_leave_no_doubt() -> None:
+    """One block has no spread to speak of; a clock that shows the same every time is taken at its word."""
+    assert ratio([2.0], [1.0]).p_below(1.05, log=True) == 1.0
+    assert ratio([2.0] * 12, [1.0] * 12).p_below(1.05, log=True) < 1e-12
+    assert ratio([1.0] * 12, [1.0] * 12).p_below(1.05, log=True) == 1.0
+
+
+@pytest.mark.parametrize("level", [0.05, 0.01, 0.001])
+def test_the_ratios_p_keeps_its_level(level: float) -> None:
+    """2,000 pairs of equal samples of 30: p falls below the level no more often than that, but for what 2,000 can show."""
+    generator = np.random.default_rng(11)
+    made = generator.lognormal(0, 0.05, (2000, 2, 30))
+    found = [resampling.ratio_of_medians(a, b, alpha=0.05, draws=200, seed=1).p_below(1.0, log=True) for a, b in made]
+    allowed = level * 2000
+    assert sum(p <= level for p in found) <= allowed + 3 * allowed**0.5 + 3
 
 
 def test_a_ratio_of_times_refuses_what_no_clock_shows() -> None:

@@ -17,6 +17,7 @@ NOTHING: dict[str, Any] = {
     "swapgate_run_dir": "",
     "swapgate_resume": "",
     "swapgate_replay": "",
+    "swapgate_false_alarms": "",
     "swapgate_null": 0,
     "swapgate_update": False,
     "swapgate_reason": "",
@@ -127,3 +128,16 @@ def test_every_option_is_in_the_help(pytester: pytest.Pytester) -> None:
             )
         ]
     )
+
+
+@pytest.mark.parametrize(("text", "share"), [("", None), ("1%", 0.01), ("0.01", 0.01), ("25%", 0.25), ("0.05%", 0.0005)])
+def test_the_budget_is_a_share_in_either_way_of_writing(text: str, share: float | None) -> None:
+    """Percent or a fraction; nothing leaves it to the policy."""
+    assert options(false_alarms=text).false_alarms == (pytest.approx(share) if share else None)
+
+
+@pytest.mark.parametrize("text", ["0", "-1%", "26%", "1", "nan", "often", "%"])
+def test_a_budget_that_is_none_is_refused(text: str) -> None:
+    """Nought, more than a quarter, and what is no number."""
+    with pytest.raises(pytest.UsageError, match="at most 25%"):
+        options(false_alarms=text)

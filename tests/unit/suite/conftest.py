@@ -168,8 +168,8 @@ class Bench:
     def options(self, **given: Any) -> Options:
         return Options(root=self.root, **{"run_dir": None if {"resume", "replay"} & set(given) else self.root / "here", **given})
 
-    def open(self, **given: Any) -> Suite:
-        return Suite.open(self.config, self.options(**given), Policy(draws=500))
+    def open(self, *, policy: Policy | None = None, **given: Any) -> Suite:
+        return Suite.open(self.config, self.options(**given), policy or Policy(draws=500))
 
     def whole(self, **given: Any) -> tuple[Suite, dict[str, Any]]:
         """A run of every cell, and what it wrote as verdicts.json."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from swapgate.gates.evidence import Drift
+from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status
 from swapgate.suite.judging import evidence, null_of, recorded_edits, reference
 from swapgate.suite.planning import Cell
@@ -93,7 +94,6 @@ def test_an_ab_cell_is_held_against_the_other_arm_of_the_run(bench: Any) -> None
     """Its pictures and its cost; no null, no baseline."""
     bench.whole()
     bench.accept()
-    bench.card("other", weights="other")
     suite, _ = bench.whole(models=("other",), against="toy", run_dir=bench.root / "ab")
     found = evidence(suite, "other", "all")
     assert found.baseline is not None
@@ -198,3 +198,26 @@ def test_a_model_that_was_not_loaded_is_held_against_nothing(bench: Any) -> None
     suite, _ = bench.whole()
     found = reference(suite, suite.card("toy"), suite.setup.tasks["toy"])
     assert (found.arm, found.accepted) == (None, "the model was not loaded")
+
+
+def test_a_single_task_is_not_red_where_the_model_is_not(bench: Any) -> None:
+    """One task of two gets worse by what three pairs can show: undecided, and it says why."""
+    bench.card("weak", weights="weak", wrong_prompt=1.0)
+    suite, _ = bench.whole(models=("weak",), against="toy")
+    pooled, cat = (suite.verdicts[Cell(gate="usability", model="weak", task=task)] for task in ("all", "cat"))
+    assert pooled.status is not Status.REGRESSION, "nine pairs cannot show it at a gate's share of 1 %"
+    assert cat.status is Status.INCONCLUSIVE
+
+
+def test_the_budget_is_shared_by_the_models_of_the_run(bench: Any) -> None:
+    """The same evidence that is red alone at 5 % is not once another model shares the budget."""
+    bench.card("weak", weights="weak", wrong_prompt=1.0)
+    policy = Policy(draws=500, false_alarms=0.02)
+    cell = Cell(gate="usability", model="weak", task="all")
+    alone, _ = bench.whole(models=("weak",), against="toy", policy=policy, gates=("usability",))
+    assert alone.verdicts[cell].status is Status.REGRESSION
+    crowd = {f"more{i}" for i in range(6)}
+    for name in crowd:
+        bench.card(name, weights=name)
+    shared, _ = bench.whole(models=("weak", *sorted(crowd)), against="toy", policy=policy, gates=("usability",), run_dir=bench.root / "crowd")
+    assert shared.verdicts[cell].status is Status.INCONCLUSIVE

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status
 from swapgate.report import model as report
 from swapgate.suite import results
@@ -127,7 +128,7 @@ def test_costs_hold_both_sides_by_task(bench: Any) -> None:
 def test_an_ab_run_compares_row_by_row_who_is_better(bench: Any) -> None:
     """a is the other arm, b the judged model."""
     bench.card("weak", weights="weak", wrong_prompt=1.0)
-    _, data = bench.whole(models=("weak",), against="toy")
+    _, data = bench.whole(models=("weak",), against="toy", policy=Policy(draws=500, false_alarms=0.05))  # nine pairs show no more
     usable = next(row for row in data["comparison"] if row["gate"] == "usability" and row["task"] == "all" and row["claim"] == "difference")
     assert (usable["a"], usable["b"], usable["better"], usable["n"]) == (100.0, 0.0, "a", 9)
     assert data["against"] == "toy"

@@ -126,7 +126,7 @@ def keep_null(wanted: Baseline, store: Store) -> Baseline:
     raise UserError(
         where=wanted.id,
         rule="the baseline holds a measured null, which is of other pictures than these, and this run measured none",
-        remedy="run again with --null=2 (or --update-baselines)",
+        remedy="run again with --null=4 (or --update-baselines)",
     )
 
 
@@ -187,7 +187,7 @@ def _notes(store: Store, draft: Baseline, signed: Baseline) -> list[str]:
     if signed.cohort == ANY and draft.cohort in store.cohorts(draft.model, draft.task):
         notes.append(f"runs on {draft.cohort} are still held against its own baseline, which comes before the one for any hardware")
     if signed.quality.null is None:
-        notes.append("no measured null: the drift gate will not know how much the model differs from itself (pytest --null=2)")
+        notes.append("no measured null: the drift gate will not know how much the model differs from itself (pytest --null=4)")
     return notes
 
 

@@ -17,8 +17,6 @@ from swapgate.gates.resampling import sign_flip
 from swapgate.gates.statistics import conformal_limit, conformal_rank, exceedance_p, holm
 from swapgate.gates.verdict import Finding, Status, Verdict
 
-_REPEATS = 8  # fewer equal repeats are no evidence that a model always repeats itself
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -62,7 +60,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
         return verdict("drift", evidence, [nothing, *forwards])
     if all(drift.identical for drift in evidence.drifts):
         return verdict("drift", evidence, [_identical(evidence), *forwards])
-    return verdict("drift", evidence, [*_exact(evidence, policy), *_pictures(evidence, policy), *_alignment(evidence, policy), *forwards])
+    return verdict("drift", evidence, [*_pictures(evidence, policy), *_alignment(evidence, policy), *forwards])
 
 
 def _forwards(arm: Arm) -> list[Finding]:
@@ -94,25 +92,6 @@ def _identical(evidence: Evidence) -> Finding:
     n = len(evidence.drifts)
     reason = f"{plural(n, 'image')} equal to {evidence.against} by identity, pixel for pixel"
     return claim("pictures", Status.PASS, reason, effect=1.0, low=1.0, high=1.0, unit="SSIM", n=n)
-
-
-def _exact(evidence: Evidence, policy: Policy) -> list[Finding]:
-    """A model that repeats itself to the pixel has no chance to hide behind: one picture beyond a floor is a change.
-
-    On another accelerator than the null's, arithmetic may round otherwise; there the tests of exceedance decide.
-    """
-    null = evidence.null.drifts if evidence.null else ()
-    alike = evidence.same_weights and evidence.baseline is not None and evidence.baseline.accelerator == evidence.candidate.accelerator
-    if not alike or len(null) < _REPEATS or not all(drift.identical for drift in null):
-        return []
-    seen = [_beyond(metric, evidence.drifts, null, policy.alpha) for metric in _metrics(policy)]
-    other = list(dict.fromkeys(pair for one in seen for pair in one.pairs))
-    if not other:
-        return []
-    n, floors = len(evidence.drifts), ", ".join(f"{one.metric.name} {one.metric.floor:g}" for one in seen if one.pairs)
-    repeats = f"all {len(null)} repeats of the accepted model were equal pixel for pixel"
-    reason = f"{len(other)} of {plural(n, 'image')} below the floor ({floors}), {other[0]} for one, though {repeats}"
-    return [claim("identity", Status.REGRESSION, reason, effect=float(len(other)), limit=0.0, unit="images", n=n, candidate=float(len(other)))]
 
 
 def _metrics(policy: Policy) -> tuple[Metric, ...]:
@@ -164,7 +143,7 @@ def _same(metric: Metric) -> float:
 
 def _picture(seen: Beyond, p: float, evidence: Evidence, policy: Policy) -> Finding:
     n, count, metric = len(evidence.drifts), len(seen.pairs), seen.metric
-    status, why = _picture_status(seen, p, evidence, policy.alpha)
+    status, why = _picture_status(seen, p, evidence, policy.harm)
     reason = f"{count} of {plural(n, 'image')} below {metric.name} {seen.limit:.3g} {_limits(seen, evidence)}"
     if count:
         reason += f", the least alike {seen.worst:.3g} ({seen.pairs[0]})"
@@ -181,7 +160,7 @@ def _picture(seen: Beyond, p: float, evidence: Evidence, policy: Policy) -> Find
     )
 
 
-def _picture_status(seen: Beyond, p: float, evidence: Evidence, alpha: float) -> tuple[Status, str]:
+def _picture_status(seen: Beyond, p: float, evidence: Evidence, harm: float) -> tuple[Status, str]:
     if seen.blind and not seen.pairs:
         return Status.INCONCLUSIVE, "; the model differs from itself so much that this metric would accept another picture"
     if not seen.pairs:
@@ -189,8 +168,8 @@ def _picture_status(seen: Beyond, p: float, evidence: Evidence, alpha: float) ->
     if not evidence.same_weights:
         return Status.CHANGED, "; other weights paint other pictures"
     if evidence.null is None or not evidence.null.drifts:
-        return Status.INCONCLUSIVE, "; nothing was measured of how much the model differs from itself: accept again with --null=2"
-    if p <= alpha:
+        return Status.INCONCLUSIVE, "; nothing was measured of how much the model differs from itself: accept again with --null=4"
+    if p <= harm:
         return Status.REGRESSION, f" (p = {p:.2g})"
     repeats = plural(len(evidence.null.drifts), "repeat")
     return (
@@ -224,11 +203,11 @@ def _alignment(evidence: Evidence, policy: Policy) -> list[Finding]:
         [0.0 if new.image == old.image else (new.alignment - old.alignment) / spread for old, new in both],
         labels,
         alpha=policy.alpha,
-        draws=policy.draws,
+        draws=policy.harm_draws,
         seed=policy.seed,
     )
     floor, unit = policy.alignment_floor, "seed sd"
-    worse = found.p_below <= policy.alpha and found.mean < -floor
+    worse = found.p_below <= policy.harm and found.mean < -floor
     better = found.p_above <= policy.alpha and found.mean > floor
     status = Status.REGRESSION if worse else Status.IMPROVED if better else Status.PASS if found.low > -floor else Status.INCONCLUSIVE
     reason = (

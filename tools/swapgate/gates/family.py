@@ -6,21 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from swapgate.gates.compose import ABSOLUTE_PREFIX
-from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status, Verdict
-
-# Claims that count or compare and estimate nothing, so that chance cannot make them: absent images, transformer forwards,
-# the health of pictures, equal pixels. A limit held against an estimate (a ceiling, a floor) is not one of them.
-EXACT = frozenset({"images", "forwards", "health", "identity"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A run's verdicts as one decision.
 
-    counts: cells by status, all statuses present; red with `reason`, both of the whole run; confirmed: ids of tested
-    red cells that stay red when the whole run's false-alarm budget is shared (Holm), or whose claim is exact (see EXACT).
+    counts: cells by status, all statuses present; red with `reason`, both of the whole run.
     """
 
     counts: Mapping[Status, int]
@@ -28,10 +21,9 @@ class Family:
     undecided: int
     red: bool
     reason: str
-    confirmed: tuple[str, ...]
 
 
-def decide(verdicts: Iterable[Verdict], policy: Policy, *, strict: bool = False, planned: int | None = None) -> Family:
+def decide(verdicts: Iterable[Verdict], *, strict: bool = False, planned: int | None = None) -> Family:
     """Red if any cell is red, if nothing was decided or if cells are missing of those planned; with `strict` also if any stayed undecided.
 
     planned: how many cells the run set out to judge; None for as many as there are verdicts.
@@ -47,7 +39,6 @@ def decide(verdicts: Iterable[Verdict], policy: Policy, *, strict: bool = False,
         undecided=undecided,
         red=bool(alarm),
         reason=alarm or f"{decided} of {_cells(len(cells))} decided, none red",
-        confirmed=_confirmed(cells, policy),
     )
 
 
@@ -63,21 +54,6 @@ def _alarm(cells: Sequence[Verdict], undecided: int, strict: bool, planned: int)
     if strict and undecided:
         return f"{_cells(undecided)} undecided, and --strict asks for a decision on each"
     return ""
-
-
-def _confirmed(cells: Sequence[Verdict], policy: Policy) -> tuple[str, ...]:
-    """Holm over the cells whose deciding claim was tested; exact claims need no correction."""
-    from swapgate.gates.statistics import holm
-
-    tested = [cell for cell in cells if cell.finding and cell.finding.p is not None]
-    adjusted = holm([cell.finding.p for cell in tested if cell.finding and cell.finding.p is not None])
-    kept = {cell.id for cell, p in zip(tested, adjusted, strict=True) if p <= policy.budget}
-    exact = {cell.id for cell in cells if cell.finding and cell.finding.p is None and _is_exact(cell.finding.name)}
-    return tuple(cell.id for cell in cells if cell.red and cell.id in kept | exact)
-
-
-def _is_exact(name: str) -> bool:
-    return name.startswith(ABSOLUTE_PREFIX) or name in EXACT
 
 
 def _cells(n: int) -> str:

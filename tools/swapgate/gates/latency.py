@@ -39,7 +39,8 @@ def _ceilings(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
 def _ceiling(name: str, values: Sequence[float], limit: float, policy: Policy) -> Finding:
     """A median under a ceiling: shown above, shown below, or undecided."""
     found = median_bounds(values, alpha=policy.latency_alpha, draws=policy.draws, seed=policy.seed)
-    status = Status.REGRESSION if found.low > limit else Status.PASS if found.high <= limit else Status.INCONCLUSIVE
+    p = found.p_below(limit)
+    status = Status.REGRESSION if found.low > limit and p <= policy.harm else Status.PASS if found.high <= limit else Status.INCONCLUSIVE
     reason = f"{name} {seconds(found.effect)} [{seconds(found.low)}, {seconds(found.high)}], ceiling {seconds(limit)}"
     if len(values) < policy.minimum_calls:
         status, reason = Status.INCONCLUSIVE, f"{reason}; {_too_few(len(values), policy)}"
@@ -55,6 +56,7 @@ def _ceiling(name: str, values: Sequence[float], limit: float, policy: Policy) -
         n=len(values),
         confidence=1 - policy.latency_alpha,
         candidate=found.effect,
+        p=p,
     )
 
 
@@ -93,7 +95,7 @@ def _ratio(
         reason = _too_few(fewest, policy) if fewest < policy.minimum_calls else "a recorded time is not positive"
         return claim(name, Status.INCONCLUSIVE, f"{name}: {reason}", n=fewest, unit="%")
     found, added = _estimates(ours, theirs, evidence, policy)
-    status = _status(found, added, policy.latency_floor, pad)
+    status = _status(found, added, policy, pad)
     reason = _ratio_reason(name, ours, theirs, found, policy.latency_floor)
     if status is Status.INCONCLUSIVE:
         reason += f"; {_would_decide(found, policy.latency_floor, fewest)}"
@@ -102,12 +104,18 @@ def _ratio(
     return _ratio_claim(name, status, reason, found, ours, theirs, policy)
 
 
-def _status(found: Estimate, added: Estimate, floor: float, pad: float) -> Status:
-    if found.low > 1 + floor and added.low > pad:
+def _status(found: Estimate, added: Estimate, policy: Policy, pad: float) -> Status:
+    floor = policy.latency_floor
+    if found.low > 1 + floor and added.low > pad and _p_of_harm(found, policy) <= policy.harm:
         return Status.REGRESSION
     if found.high < 1 - floor and added.high < -pad:
         return Status.IMPROVED
     return Status.PASS if found.high < 1 + floor or added.high <= pad else Status.INCONCLUSIVE
+
+
+def _p_of_harm(found: Estimate, policy: Policy) -> float:
+    """That of "no slower than the floor allows"."""
+    return found.p_below(1 + policy.latency_floor, log=True)
 
 
 def _stages(evidence: Evidence, policy: Policy) -> list[Finding]:
@@ -124,7 +132,7 @@ def _stages(evidence: Evidence, policy: Policy) -> list[Finding]:
 def _stage(name: str, ours: Sequence[float], theirs: Sequence[float], total: float, evidence: Evidence, policy: Policy) -> Finding:
     """A stage's ratio, which counts only once the time it adds is also the floor's share of a whole call."""
     found, added = _estimates(ours, theirs, evidence, policy)
-    status = _status(found, added, policy.latency_floor, policy.latency_floor * total)
+    status = _status(found, added, policy, policy.latency_floor * total)
     same = evidence.baseline is not None and evidence.candidate.pipeline == evidence.baseline.pipeline
     reason = f"{_ratio_reason(name, ours, theirs, found, policy.latency_floor)}; it adds {percent(added.effect / total)} of a whole call"
     if not same:
@@ -156,7 +164,7 @@ def _ratio_claim(
         baseline=_median(theirs),
         candidate=_median(ours),
         decides=decides,
-        p=found.p,
+        p=_p_of_harm(found, policy),
     )
 
 

@@ -1,6 +1,7 @@
 """The memory gate: does the model need more memory than its ceiling or its baseline, jump, or grow with every image?
 
-All figures in MiB: allocated bytes on a device, the engine process's resident memory on a CPU.
+All figures in MiB: allocated bytes on a device; on a CPU the engine process's resident memory at its peak, and for growth
+what it has in use after a call.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ def _growth(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
         # A single task with few rounds is no place to look for a leak; the model's pooled cell is, and stays undecided.
         reason = f"growth not judged: {plural(len(held), 'warm call')}, {policy.growth_calls} are needed"
         return claim("growth", Status.INCONCLUSIVE, reason, limit=limit, unit="MiB/image", n=len(held), decides=evidence.task == POOLED)
-    found = theil_sen(made, held, alpha=policy.alpha, draws=policy.draws // 4, seed=policy.seed)
-    leaks = found.low > limit and found.p <= policy.alpha
+    found = theil_sen(made, held, alpha=policy.alpha, draws=policy.harm_draws // 4, seed=policy.seed)
+    leaks = found.low > limit and found.p <= policy.harm
     status = Status.REGRESSION if leaks else Status.PASS if found.high <= limit else Status.INCONCLUSIVE
     reason = (
         f"held memory grows by {found.slope:.2f} MiB an image [{found.low:.2f}, {found.high:.2f}] over {made[-1] - made[0]} images, limit {limit:g}"

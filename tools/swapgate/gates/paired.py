@@ -24,7 +24,7 @@ def judge_pairs(
 ) -> Finding:
     """The finding on a rate of good answers in paired arms; `counts.worse` are pairs that lost their good answer.
 
-    REGRESSION: exact McNemar p <= alpha and the rate fell by more than `floor` (a fraction). PASS: the exact upper
+    REGRESSION: exact McNemar p <= policy.harm and the rate fell by more than `floor` (a fraction). PASS: the exact upper
     bound of the fall is below `floor`. `said` opens the reason ("usable 50/60, before 56/60"); baseline and candidate
     are rates. `clustered` are further p-values of harm and of gain which must be small as well, where pairs of one
     prompt are not independent.
@@ -32,12 +32,12 @@ def judge_pairs(
     harm, gain = max(mcnemar(counts.worse, counts.better), clustered[0]), max(mcnemar(counts.better, counts.worse), clustered[1])
     low = -paired_upper(counts.worse, counts.better, counts.n, policy.alpha)
     high = paired_upper(counts.better, counts.worse, counts.n, policy.alpha)
-    status = _status(counts.change, -low, harm, gain, floor, policy.alpha)
+    status = _status(counts.change, -low, harm, gain, floor, policy)
     reason = f"{said}: {points(counts.change)} [{points(low)}, {points(high)}], limit {points(-floor)}"
     if status is Status.REGRESSION:
         reason += f"; {counts.worse} of {plural(counts.n, 'pair')} got worse and {counts.better} better (p = {harm:.2g})"
     if status is Status.INCONCLUSIVE:
-        reason += f"; {_would_decide(counts, floor, policy.alpha, noun)}"
+        reason += f"; {_would_decide(counts, floor, policy, noun)}"
     return claim(
         name,
         status,
@@ -55,26 +55,26 @@ def judge_pairs(
     )
 
 
-def more_pairs(counts: Discordance, floor: float, alpha: float) -> int | None:
+def more_pairs(counts: Discordance, floor: float, policy: Policy) -> int | None:
     """How many further pairs would decide at the rates seen; None when sixteen times as many would not."""
     for factor in _FACTORS:
         later = counts.times(factor)
-        worse = mcnemar(later.worse, later.better) <= alpha and -later.change > floor
-        if worse or paired_p(later.worse, later.better, later.n, floor) <= alpha:
+        worse = mcnemar(later.worse, later.better) <= policy.harm and -later.change > floor
+        if worse or paired_p(later.worse, later.better, later.n, floor) <= policy.alpha:
             return later.n - counts.n
     return None
 
 
-def _status(change: float, largest_fall: float, harm: float, gain: float, floor: float, alpha: float) -> Status:
-    if harm <= alpha and -change > floor:
+def _status(change: float, largest_fall: float, harm: float, gain: float, floor: float, policy: Policy) -> Status:
+    if harm <= policy.harm and -change > floor:
         return Status.REGRESSION
-    if gain <= alpha and change > floor:
+    if gain <= policy.alpha and change > floor:
         return Status.IMPROVED
     return Status.PASS if largest_fall < floor else Status.INCONCLUSIVE
 
 
-def _would_decide(counts: Discordance, floor: float, alpha: float, noun: str) -> str:
-    further = more_pairs(counts, floor, alpha)
+def _would_decide(counts: Discordance, floor: float, policy: Policy, noun: str) -> str:
+    further = more_pairs(counts, floor, policy)
     if further is None:
         return f"the fall lies so near the limit that even {16 * counts.n} {noun}s would not decide"
     return f"about {further} more {noun}s would decide at these rates"

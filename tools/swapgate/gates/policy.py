@@ -6,7 +6,8 @@ rates and spreads are judged per model, pooled over its tasks, and per task only
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass, fields, replace
 
 from swapgate.gates.verdict import POOLED
 from swapgate.reading import Table
@@ -18,16 +19,19 @@ Range = tuple[float, float]
 class Policy:
     """Error rates and practical floors. Rates and shares as fractions, memory in MiB, time in seconds.
 
-    alpha: one-sided error of a claim: of REGRESSION without harm, and of PASS in spite of harm beyond the floor.
-    budget: the chance of any false alarm in a whole run that the report holds the red cells against (Holm).
+    false_alarms: the chance that a run in which nothing changed is red anywhere; shared over its claims (see `budget`).
+    alpha: one-sided error of a claim that is not an alarm: of PASS in spite of harm beyond the floor, and of IMPROVED.
+    harm: one-sided error of a single claim of REGRESSION, the claim's share of `false_alarms`; not read from a file but
+    set with `at_most` where the run's claims are counted.
     """
 
-    # One in twenty per claim; a REGRESSION must pass a floor besides, so that real false alarms are far rarer (simulated in the tests).
+    # One run in a hundred: a gate that cries wolf each month is switched off.
+    false_alarms: float = 0.01
+    # One in twenty per claim: a harm beyond the floor that is passed today is met again by tomorrow's run.
     alpha: float = 0.05
     # Calls are cheap and many, and several clocks are judged per cell, so time can afford to be surer.
     latency_alpha: float = 0.01
-    # One run in a hundred: a gate that cries wolf each month is switched off.
-    budget: float = 0.01
+    harm: float = 0.05
     # 40 draws lie beyond a 1 % bound, which steadies it to about a tenth of its width.
     draws: int = 4000
     seed: int = 2512
@@ -47,7 +51,7 @@ class Policy:
     jitter_floor_mib: float = 128.0
     # 0.5 MiB an image fills 24 GiB in no less than 49,000 images; allocated bytes carry no noise that would reach it.
     growth_floor_device_mib: float = 0.5
-    # Resident memory moves in allocator arenas of megabytes: slower growth cannot be told from them within 60 calls.
+    # Where a C library does not tell what is in use, resident memory is judged, whose arenas of megabytes hide slower growth.
     growth_floor_cpu_mib: float = 2.0
     # Fewer calls cannot tell a leak from one arena; the pooled cell of a model has them.
     growth_calls: int = 16
@@ -80,6 +84,17 @@ class Policy:
     # Relative change is taken of at least a quarter of the scale: a picture that missed its prompt has no meaningful base.
     stability_guard: float = 0.25
 
+    def at_most(self, harm: float) -> Policy:
+        """The same policy for claims of harm that may be wrong with a chance of `harm`; ValueError outside (0, 0.5)."""
+        if not 0 < harm < 0.5:
+            raise ValueError(f"the chance of a wrong claim lies between 0 and 0.5, not {harm}")
+        return replace(self, harm=harm)
+
+    @property
+    def harm_draws(self) -> int:
+        """Random draws that resolve a p as small as `harm`."""
+        return max(self.draws, math.ceil(10 / self.harm))
+
     def usability_limit(self, task: str) -> float:
         """How far the rate of a cell may fall."""
         return self.usability_drop if task == POOLED else self.usability_task_drop
@@ -104,12 +119,13 @@ _WHOLE: dict[str, tuple[int, int]] = {
     "growth_calls": (5, 10_000),
     "warmup_images": (0, 10_000),
 }
+_DERIVED = frozenset({"harm"})
 _PROBABILITY: Range = (1e-6, 0.25)
 _SHARE: Range = (0.0, 1.0)
 _RANGES: dict[str, Range] = {
     "alpha": _PROBABILITY,
     "latency_alpha": _PROBABILITY,
-    "budget": _PROBABILITY,
+    "false_alarms": _PROBABILITY,
     "latency_floor": (0.001, 10.0),
     "latency_pad_seconds": (0.0, 3600.0),
     "memory_floor": (0.0, 10.0),
@@ -134,6 +150,8 @@ def read_policy(table: Table) -> Policy:
     """
     given: dict[str, float] = {}
     for field in fields(Policy):
+        if field.name in _DERIVED:
+            continue
         if field.name in _WHOLE:
             low, high = _WHOLE[field.name]
             given[field.name] = table.whole(field.name, field.default, low=low, high=high)

@@ -5,6 +5,7 @@ Every generator is seeded by the caller, so that a replay of a run gives the sam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,12 +18,30 @@ _ALL_SUBSETS = 12  # up to 2^12 sign patterns are enumerated, more are drawn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """An effect with two one-sided bounds, each at confidence 1 - alpha; p: share of draws that show no rise (ratio at most 1)."""
+    """An effect with two one-sided bounds, each at confidence 1 - alpha.
+
+    deviation: standard deviation of the draws, of a ratio of their logarithms; blocks: independent pieces of the smaller sample.
+    """
 
     effect: float
     low: float
     high: float
-    p: float = 1.0
+    deviation: float
+    blocks: int
+
+    def p_below(self, limit: float, *, log: bool = False) -> float:
+        """The one-sided p of "the true value is at most `limit`", also where so small a p has no draws beyond it.
+
+        Student's t of the distance in standard deviations of the draws, with one degree of freedom less than blocks (bootstrap
+        standard error: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 12). `log` for ratios.
+        1.0 with fewer than two blocks; samples without any spread leave no doubt.
+        """
+        from scipy.stats import t
+
+        distance = math.log(self.effect / limit) if log else self.effect - limit
+        if self.blocks < 2 or distance <= 0:
+            return 1.0
+        return float(t.sf(distance / self.deviation, self.blocks - 1)) if self.deviation > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +70,7 @@ def median_bounds(values: Sequence[float], *, alpha: float, draws: int, seed: in
     """The median with percentile-bootstrap bounds; calls keep their neighbours (see `_indices`)."""
     sample = _sample(values)
     medians = np.median(sample[_indices(len(sample), draws, np.random.default_rng(seed))], axis=1)
-    return _estimate(float(np.median(sample)), medians, alpha)
+    return _estimate(float(np.median(sample)), medians, alpha, blocks=_blocks(len(sample)))
 
 
 def ratio_of_medians(
@@ -72,8 +91,8 @@ def ratio_of_medians(
     ours, theirs = _positive(candidate), _positive(baseline)
     picked, other = _both(len(ours), len(theirs), draws, seed, interleaved)
     ratios = np.median(ours[picked], axis=1) / np.median(theirs[other], axis=1)
-    p = (1 + int(np.count_nonzero(ratios <= 1))) / (1 + draws)
-    return replace(_estimate(float(np.median(ours) / np.median(theirs)), ratios, alpha), p=p)
+    found = _estimate(float(np.median(ours) / np.median(theirs)), ratios, alpha, blocks=_blocks(min(len(ours), len(theirs))))
+    return replace(found, deviation=float(np.log(ratios).std()))
 
 
 def difference_of_medians(
@@ -89,7 +108,7 @@ def difference_of_medians(
     ours, theirs = _sample(candidate), _sample(baseline)
     picked, other = _both(len(ours), len(theirs), draws, seed, interleaved)
     drawn = np.median(ours[picked], axis=1) - np.median(theirs[other], axis=1)
-    return _estimate(float(np.median(ours) - np.median(theirs)), drawn, alpha)
+    return _estimate(float(np.median(ours) - np.median(theirs)), drawn, alpha, blocks=_blocks(min(len(ours), len(theirs))))
 
 
 def theil_sen(x: Sequence[float], y: Sequence[float], *, alpha: float, draws: int, seed: int) -> Slope:
@@ -157,14 +176,22 @@ def _both(ours: int, theirs: int, draws: int, seed: int, interleaved: bool) -> t
 
 def _indices(n: int, draws: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Positions, draws x n: blocks of round(n^(1/3)) neighbours from random starts, wrapped round at the end."""
-    block = max(1, round(n ** (1 / 3)))
+    block = _block(n)
     starts = generator.integers(0, n, size=(draws, -(-n // block)))
     return ((starts[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]
 
 
-def _estimate(effect: float, drawn: Floats, alpha: float) -> Estimate:
+def _block(n: int) -> int:
+    return max(1, round(float(n ** (1 / 3))))
+
+
+def _blocks(n: int) -> int:
+    return n // _block(n)
+
+
+def _estimate(effect: float, drawn: Floats, alpha: float, *, blocks: int) -> Estimate:
     low, high = np.quantile(drawn, [alpha, 1 - alpha])
-    return Estimate(effect=effect, low=float(low), high=float(high))
+    return Estimate(effect=effect, low=float(low), high=float(high), deviation=float(drawn.std()), blocks=blocks)
 
 
 def _sample(values: Sequence[float]) -> Floats:

@@ -112,14 +112,14 @@ def _by_identity(both: Sequence[Both]) -> bool:
 
 def _flipping(both: Sequence[Both], values: Sequence[float], policy: Policy) -> SignFlip:
     labels = cluster_labels([now.prompt for _, now in both], [now.original for _, now in both])
-    return sign_flip(values, labels, alpha=policy.alpha, draws=policy.draws, seed=policy.seed)
+    return sign_flip(values, labels, alpha=policy.alpha, draws=policy.harm_draws, seed=policy.seed)
 
 
 def _change(both: Sequence[Both], policy: Policy) -> Finding:
     """Size of the change, ours less theirs, mean over the same rewordings; clusters are prompts."""
     extra = [0.0 if old.images == now.images else abs(now.change) - abs(old.change) for old, now in both]
     found, floor = _flipping(both, extra, policy), policy.stability_change
-    status = _status(found, floor, policy.alpha)
+    status = _status(found, floor, policy)
     before, after = (median(abs(one.change) for one in arm) for arm in zip(*both, strict=True))
     reason = (
         f"a rewording changes alignment by a median of ±{100 * after:.0f} % vs ±{100 * before:.0f} %: "
@@ -145,10 +145,10 @@ def _change(both: Sequence[Both], policy: Policy) -> Finding:
     )
 
 
-def _status(found: SignFlip, floor: float, alpha: float) -> Status:
-    if found.p_above <= alpha and found.mean > floor:
+def _status(found: SignFlip, floor: float, policy: Policy) -> Status:
+    if found.p_above <= policy.harm and found.mean > floor:
         return Status.REGRESSION
-    if found.p_below <= alpha and found.mean < -floor:
+    if found.p_below <= policy.alpha and found.mean < -floor:
         return Status.IMPROVED
     return Status.PASS if found.high < floor else Status.INCONCLUSIVE
 

@@ -12,7 +12,7 @@ from swapgate.gates.compose import claim, gap, missing, percent, plural, verdict
 from swapgate.gates.evidence import Arm, Evidence, ImageScore
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
-from swapgate.gates.statistics import Discordance, clopper_pearson
+from swapgate.gates.statistics import Discordance, clopper_pearson, rate_lower, rate_upper
 from swapgate.gates.verdict import Finding, Status, Verdict
 
 HEALTH = "absolute:health"
@@ -107,11 +107,12 @@ def _floor(ours: Mapping[str, ImageScore], evidence: Evidence, policy: Policy, c
         return []
     good = sum(score.usable for score in ours.values())
     low, high = clopper_pearson(good, n, policy.alpha)
-    status = Status.REGRESSION if high < limit else Status.PASS if low >= limit else Status.INCONCLUSIVE
+    below = rate_upper(good, n, policy.harm) < limit
+    status = Status.REGRESSION if below else Status.PASS if low >= limit else Status.INCONCLUSIVE
     reason = f"usable {good}/{n} = {100 * good / n:.0f} % [{100 * low:.0f} %, {100 * high:.0f} %], floor {100 * limit:.0f} %"
     settled = status is Status.INCONCLUSIVE and good / n >= limit and compared.status in (Status.PASS, Status.IMPROVED)
     if status is Status.INCONCLUSIVE:
-        reason += f"; {_would_show(good, n, limit, policy.alpha)}"
+        reason += f"; {_would_show(good, n, limit, policy)}"
     return [
         claim(
             "floor",
@@ -130,11 +131,11 @@ def _floor(ours: Mapping[str, ImageScore], evidence: Evidence, policy: Policy, c
     ]
 
 
-def _would_show(good: int, n: int, limit: float, alpha: float) -> str:
+def _would_show(good: int, n: int, limit: float, policy: Policy) -> str:
     """How many more requests would show the rate on the side of the floor where it was seen."""
     for factor in (1.5, 2, 3, 4, 6, 8, 12, 16):
-        low, high = clopper_pearson(round(good * factor), round(n * factor), alpha)
-        if low >= limit or high < limit:
+        counts = round(good * factor), round(n * factor)
+        if rate_lower(*counts, policy.alpha) >= limit or rate_upper(*counts, policy.harm) < limit:
             return f"about {round(n * factor) - n} more requests would decide at this rate"
     return f"it lies so near the floor that even {16 * n} requests would not decide"
 

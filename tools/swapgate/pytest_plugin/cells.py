@@ -144,7 +144,9 @@ def _open(config: pytest.Config, cells: Sequence[Cell]) -> Suite:
     models = tuple(dict.fromkeys(one.model for one in cells))
     options = replace(setup.options, gates=gates, models=models)
     try:
-        return Suite.open(setup.config, options, read_policy(setup.config.policy_table()), _progress(config))
+        policy = read_policy(setup.config.policy_table())
+        policy = replace(policy, false_alarms=options.false_alarms or policy.false_alarms)
+        return Suite.open(setup.config, options, policy, _progress(config))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 

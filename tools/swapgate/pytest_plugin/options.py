@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from swapgate.suite.options import Options
 
-NULL_PROCESSES = 2  # fresh processes that measure the null when a baseline is accepted: the same, and one thread
+# Fresh processes that measure the null when a baseline is accepted (every second with one thread). Four of them repeat 48 pictures
+# of six tasks in two languages: 20 changed pictures of 60 are then beyond chance at a gate's share of a 1 % budget.
+NULL_PROCESSES = 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--replay", dest="swapgate_replay", default="", metavar="RUN", help="judge a recorded run again, without loading any model")
     group.addoption(
         "--null", dest="swapgate_null", type=int, default=0, metavar="N", help="measure in N fresh processes how much the model differs from itself"
+    )
+    group.addoption(
+        "--false-alarms",
+        dest="swapgate_false_alarms",
+        default="",
+        metavar="1%",
+        help="chance that an unchanged run is red anywhere (default: the policy's, 1%%)",
     )
     group.addoption("--update-baselines", dest="swapgate_update", action="store_true", help="run, then accept the run as baseline")
     group.addoption("--baseline-reason", dest="swapgate_reason", default="", metavar="TEXT", help="why the baseline is accepted; kept with it")
@@ -73,6 +83,7 @@ def options_of(config: pytest.Config) -> Options:
         reason=value("swapgate_reason"),
         allow_ci=bool(value("swapgate_allow_ci")),
         strict=is_strict(config),
+        false_alarms=_share("--false-alarms", value("swapgate_false_alarms")),
         null=null or (NULL_PROCESSES if update else 0),
         command="pytest " + " ".join(argument for argument in config.invocation_params.args if isinstance(argument, str)),
     )
@@ -85,6 +96,19 @@ def is_strict(config: pytest.Config) -> bool:
     has not asked for a decision on every cell.
     """
     return "strict=true" in (config.getoption("override_ini") or [])
+
+
+def _share(option: str, text: str) -> float | None:
+    """A share written as 1% or 0.01; None for nothing. UsageError outside (0, 0.25]."""
+    if not text:
+        return None
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 < share <= 0.25:
+        raise pytest.UsageError(f"{option}={text}: a share above 0 and at most 25%, written as 1% or 0.01")
+    return share
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -40,12 +40,12 @@ class Amount:
 class Outcome:
     """Whether the run as a whole is red (the exit status), and why.
 
-    confirmed: ids of red cells that stay red when the false-alarm budget is shared over the whole run.
+    false_alarms: the chance in 0..1, held to over all its claims, that a run in which nothing changed is red anywhere.
     """
 
     red: bool
     reason: str = ""
-    confirmed: tuple[str, ...] = ()
+    false_alarms: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

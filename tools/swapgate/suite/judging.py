@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from swapgate.baselines.store import Baseline, Choice, Store
 from swapgate.cards import Card
+from swapgate.gates.budget import named, settle, within
 from swapgate.gates.compose import RUN
 from swapgate.gates.evidence import Arm, Drift, Evidence, Null
 from swapgate.gates.judge import judge
@@ -35,9 +36,28 @@ class Reference:
 
 
 def judge_cell(suite: Suite, cell: Cell) -> Verdict:
-    """The verdict of one cell of a generated model."""
-    verdict = judge(cell.gate, evidence(suite, cell.model, cell.task), suite.policy)
+    """The verdict of one cell of a generated model, within the run's false-alarm budget (see `gates.budget`)."""
+    verdict = _pooled(suite, cell.model)[cell.gate] if cell.task == POOLED else _of_tasks(suite, cell.model, cell.gate)[cell.task]
     return replace(verdict, next=verdict.next.replace(RUN, suite.run_name))
+
+
+def _pooled(suite: Suite, model: str) -> Mapping[str, Verdict]:
+    """The verdicts of a model's pooled cells, by gate. They share a budget, so they are judged together, and kept."""
+    if model not in suite.settled:
+        found = evidence(suite, model, POOLED)
+        suite.settled[model] = settle(judge, found, suite.setup.options.gates, suite.policy, models=len(suite.setup.models))
+    return suite.settled[model]
+
+
+def _of_tasks(suite: Suite, model: str, gate: str) -> Mapping[str, Verdict]:
+    """The verdicts of a gate on each task of a model: what is red of them depends on all of them, so they are judged together, and kept."""
+    if (model, gate) not in suite.tasks:
+        policy, pooled = suite.policy.at_most(suite.policy.alpha), _pooled(suite, model)[gate]
+        cells = {task.id: evidence(suite, model, task.id) for task in suite.setup.tasks[model]}
+        alone = {task: judge(gate, found, policy) for task, found in cells.items()}
+        names = named(alone, suite.policy.alpha)
+        suite.tasks[model, gate] = {task: within(one, pooled, cells[task], is_named=task in names) for task, one in alone.items()}
+    return suite.tasks[model, gate]
 
 
 def evidence(suite: Suite, model: str, task: str) -> Evidence:

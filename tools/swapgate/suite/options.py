@@ -13,6 +13,7 @@ class Options:
     """The options of one run; see `pytest --help`, group swapgate, for their meaning.
 
     gates: those whose cells were selected, so that nothing is generated for a gate that nobody asked.
+    false_alarms: budget of the run in (0, 0.25]; None for the policy's.
     null: fresh processes that repeat part of the requests, to measure how much the model differs from itself.
     """
 
@@ -28,5 +29,6 @@ class Options:
     reason: str = ""
     allow_ci: bool = False
     strict: bool = False
+    false_alarms: float | None = None
     null: int = 0
     command: str = "pytest"

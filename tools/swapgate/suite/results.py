@@ -17,7 +17,7 @@ from swapgate.gates.verdict import Status, Verdict
 from swapgate.plan import Request
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.records import Generation
-from swapgate.suite.judging import evidence, reference
+from swapgate.suite.judging import Reference, evidence, reference
 from swapgate.suite.planning import Cell
 from swapgate.tasks import Task
 
@@ -51,7 +51,8 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
     """The facts of a run for the cells that were planned; those not judged (interrupted) count as not measured."""
     verdicts = [suite.verdicts[cell] for cell in cells if cell in suite.verdicts]
     judged = [card for card in suite.setup.models if card.id in suite.recorded]
-    whole = decide(verdicts, suite.policy, strict=suite.setup.options.strict, planned=len(cells))
+    held = {card.id: reference(suite, card, suite.setup.tasks[card.id]) for card in judged}
+    whole = decide(verdicts, strict=suite.setup.options.strict, planned=len(cells))
     data = {
         "schema": SCHEMA,
         "run": suite.run.id,
@@ -63,12 +64,12 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
         "planned": {"cells": len(cells), "images": suite.plan.images()},
         "measured": {"cells": len(verdicts), "images": _made(suite), "decided": sum(verdict.decided for verdict in verdicts)},
         "counts": {status.value: Counter(v.status for v in verdicts)[status] for status in Status},
-        "outcome": {"red": whole.red, "reason": whole.reason, "confirmed": list(whole.confirmed)},
-        "models": [_model(suite, card) for card in suite.setup.cards if card.id in suite.recorded],
-        "suspects": [suspect for card in judged for suspect in _suspects(suite, card)],
+        "outcome": {"red": whole.red, "reason": whole.reason, "false_alarms": suite.policy.false_alarms},
+        "models": [_model(suite, card, held.get(card.id)) for card in suite.setup.cards if card.id in suite.recorded],
+        "suspects": [suspect for card in judged for suspect in _suspects(suite, card, held[card.id])],
         "tasks": [_task(task) for task in {task.id: task for card in judged for task in suite.setup.tasks[card.id]}.values()],
         "verdicts": [verdict.as_json() for verdict in verdicts],
-        "images": [image for card in judged for image in _images(suite, card)],
+        "images": [image for card in judged for image in _images(suite, card, held[card.id])],
         "costs": [cost for card in judged for cost in _costs(suite, card)],
         "wording": sorted(_wordings(suite, judged), key=lambda row: (row["change"], row["model"], row["task"])),
         "comparison": [row for verdict in verdicts for row in _compared(verdict)] if suite.setup.against else [],
@@ -83,10 +84,10 @@ def _made(suite: Suite) -> int:
     return sum(bool(generation.image) for recorded in suite.recorded.values() for _, generation in recorded.generations)
 
 
-def _model(suite: Suite, card: Card) -> dict[str, Any]:
+def _model(suite: Suite, card: Card, held: Reference | None) -> dict[str, Any]:
     recorded = suite.recorded[card.id]
     loaded = recorded.loaded
-    held = reference(suite, card, suite.setup.tasks[card.id]).accepted if card in suite.setup.models else "the other arm of this run"
+    against = held.accepted if held else "the other arm of this run"
     counted = [score for score in recorded.scores if score.counted and not score.edits]
     usable = {
         language: [sum(s.usable for s in counted if s.language == language), sum(s.language == language for s in counted)]
@@ -105,18 +106,17 @@ def _model(suite: Suite, card: Card) -> dict[str, Any]:
             "load_seconds": loaded.seconds,
         }
     )
-    return {"id": card.id, "title": card.title, "licence": card.licence, "faults": list(card.faults), "baseline": held, "usable": usable, **facts}
+    return {"id": card.id, "title": card.title, "licence": card.licence, "faults": list(card.faults), "baseline": against, "usable": usable, **facts}
 
 
-def _suspects(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
+def _suspects(suite: Suite, card: Card, held: Reference) -> Iterator[dict[str, Any]]:
     """What differs between the baseline and this run: versions, driver, weights, card."""
     if suite.setup.against is not None:
         return
     loaded = suite.recorded[card.id].loaded
-    baselines = reference(suite, card, suite.setup.tasks[card.id]).baselines
-    if loaded is None or not baselines:
+    if loaded is None or not held.baselines:
         return
-    before, now = baselines[0], suite.run.manifest["environment"]
+    before, now = held.baselines[0], suite.run.manifest["environment"]
     then = before.provenance.environment
     rows: list[tuple[str, Any, Any]] = [("weights", before.weights[:12], loaded.weights[:12])]
     names = sorted({*before.provenance.versions, *loaded.versions})
@@ -138,10 +138,9 @@ def _task(task: Task) -> dict[str, Any]:
     }
 
 
-def _images(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
+def _images(suite: Suite, card: Card, held: Reference) -> Iterator[dict[str, Any]]:
     tasks = {task.id: task for task in suite.setup.tasks[card.id]}
-    other = reference(suite, card, list(tasks.values())).arm
-    theirs = {score.pair: score for score in other.scores} if other else {}
+    theirs = {score.pair: score for score in held.arm.scores} if held.arm else {}
     ours = {score.pair: score for score in suite.recorded[card.id].scores}
     drifts = {drift.pair: drift for task in tasks for drift in evidence(suite, card.id, task).drifts}
     for request, generation in suite.recorded[card.id].generations:

@@ -49,6 +49,7 @@ SCHEMA = 1
 class Suite:
     """A run being made or replayed. `recorded` holds every model that was generated and scored.
 
+    settled: verdicts of pooled cells by model and gate; tasks: those of single tasks by (model, gate) and task.
     written: where `finish` put the verdicts; beside verdicts.json when a replay judged only some of its cells.
     """
 
@@ -63,6 +64,8 @@ class Suite:
     verdicts: dict[Cell, Verdict] = field(default_factory=dict)
     scales: dict[str, Mapping[str, Scale]] = field(default_factory=dict)
     evidences: dict[tuple[str, str], Evidence] = field(default_factory=dict)
+    settled: dict[str, Mapping[str, Verdict]] = field(default_factory=dict)
+    tasks: dict[tuple[str, str], Mapping[str, Verdict]] = field(default_factory=dict)
     written: Path | None = None
 
     @staticmethod
