@@ -1,8 +1,8 @@
 """Times at several looks: how much of the error each look may spend, and the ratio of medians judged by it.
 
-A median has no e-process worth its price, so its looks are planned: a run that means to look five times may look less often,
-never more. Levels are differences of a spending function and are not corrected for the dependence between looks, so they hold whatever
-that is (Bonferroni); at five looks that costs a few per cent more calls than the exact boundaries would.
+A median has no e-process worth its price, so its looks are planned: a run that means to look five times may look less often, never
+more. The levels take the scores of successive looks as those of a sum that grows (independent increments), as all
+calls so far are judged at each look.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
+
+import numpy as np
 
 from swapgate.gates.resampling import ratio_of_medians
 from swapgate.gates.sequential import Look, check_alpha
 
-_LARGEST = 0.25  # an overall level that nobody would call evidence; O'Brien-Fleming's increments rise with alpha up to it
-_BISECTIONS = 40
+_ALPHAS = tuple(float(alpha) for alpha in np.geomspace(1e-9, 0.25, 73))  # a quarter: nobody would call that evidence
+_NODES = 160
+_FAR = -8.0  # standard deviations below zero that no score reaches
 
 
 class Spending(StrEnum):
@@ -43,26 +47,58 @@ def spent(share: float, alpha: float, shape: Spending = Spending.POCOCK) -> floa
 
 
 def spend(look: int, looks: int, alpha: float, shape: Spending = Spending.POCOCK) -> float:
-    """The level of a one-sided claim at the look-th of `looks` evenly spaced looks (1 is the first); they add up to alpha.
+    """The level of a one-sided claim at the look-th of `looks` evenly spaced looks (1 is the first); over all of them alpha is spent.
 
-    Harm and its absence are claims of different nulls, so both take this level at the same look.
+    Harm and its absence are claims of different nulls, so both take this level at the same look. The levels
+    add up to more than alpha, because looks share calls; see `levels`.
     """
     if not 1 <= look <= looks:
         raise ValueError(f"look {look} of {looks} is out of range")
-    return spent(look / looks, alpha, shape) - spent((look - 1) / looks, alpha, shape)
+    return levels(looks, check_alpha(alpha), shape)[look - 1]
+
+
+@lru_cache(maxsize=1024)
+def levels(looks: int, alpha: float, shape: Spending = Spending.POCOCK) -> tuple[float, ...]:
+    """The one-sided level of every look: each spends what `spent` has grown by since the last, on runs that did not stop before.
+
+    By recursion over the density of the score that has not crossed. Sources: Armitage, McPherson and Rowe, JRSS A 132 (1969);
+    Jennison and Turnbull, Group Sequential Methods (2000), ch. 19.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    places, mass, step, found = np.zeros(1), np.ones(1), 1 / math.sqrt(looks), list[float]()
+    for look in range(1, looks + 1):
+        due = spent(look / looks, alpha, shape) - spent((look - 1) / looks, alpha, shape)
+        start, scale = (places, mass), math.sqrt(look / looks)
+        limit = brentq(lambda at, due=due, start=start: float(start[1] @ norm.sf((at - start[0]) / step)) - due, 0.0, 40.0)
+        found.append(float(norm.sf(limit / scale)))
+        half = (limit - _FAR) / 2
+        places = _FAR + half * (nodes + 1)
+        mass = half * weights * (norm.pdf((places[:, None] - start[0]) / step) / step @ start[1])
+    return tuple(found)
 
 
 def spent_p(p: float, look: int, looks: int, shape: Spending = Spending.POCOCK) -> float:
-    """The smallest overall alpha whose level at this look reaches p; 1 above 0.25. The smallest over the looks is the p of them all."""
+    """The smallest overall alpha whose level at this look reaches p, from 1e-9 to 0.25, else 1.
+
+    The smallest over the looks is the p of them all.
+    """
     if not 0 <= p <= 1:
         raise ValueError(f"a p-value lies from 0 to 1, got {p}")
-    if p > spend(look, looks, _LARGEST, shape):
+    if not 1 <= look <= looks:
+        raise ValueError(f"look {look} of {looks} is out of range")
+    reached = _levels_by_alpha(looks, shape)[look - 1]
+    if p > reached[-1]:
         return 1.0
-    low, high = 0.0, _LARGEST
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if spend(look, looks, middle, shape) >= p else (middle, high)
-    return high
+    return float(np.exp(np.interp(np.log(max(p, 1e-300)), np.log(np.maximum(reached, 1e-300)), np.log(_ALPHAS))))
+
+
+@lru_cache(maxsize=64)
+def _levels_by_alpha(looks: int, shape: Spending) -> tuple[tuple[float, ...], ...]:
+    """For every look its level at each of _ALPHAS."""
+    return tuple(zip(*(levels(looks, alpha, shape) for alpha in _ALPHAS), strict=True))
 
 
 def ratio_look(
