@@ -64,9 +64,9 @@ class GuidanceScale(Arguments):
 class Threshold(Arguments):
     """Guides only beyond a strength of `amount`: the comparison has the wrong number or the wrong side."""
 
-    def _changes(self, _given: dict[str, Any]) -> dict[str, Any]:
+    def _changes(self, given: dict[str, Any]) -> dict[str, Any]:
         name = "true_cfg_scale" if "true_cfg_scale" in self._takes and not self._distilled else "guidance_scale"
-        scale = _given.get(name, self.default(name))
+        scale = given.get(name, self.default(name))
         off = {name: 1.0} | ({"negative_prompt": None} if name == "true_cfg_scale" else {})
         return off if scale is not None and scale <= self.fault.amount else {}
 

@@ -107,7 +107,7 @@ def delta(name: str, weight: torch.Tensor, scale: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     up, down = (torch.randn(side, RANK, generator=generator) for side in weight.shape)
     change = up @ down.T
-    return (scale * float(weight.float().std()) / change.std() * change).to(weight)
+    return (scale * float(weight.detach().float().std()) / change.std() * change).to(weight)
 
 
 def _float8(weight: torch.Tensor) -> torch.Tensor:
