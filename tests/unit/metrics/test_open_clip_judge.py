@@ -11,7 +11,7 @@ import torch
 
 from swapgate.errors import UserError
 from swapgate.metrics.clip import alignment
-from swapgate.metrics.open_clip_judge import OpenClipJudge, is_chinese
+from swapgate.metrics.open_clip_judge import SMALL_WORK, OpenClipJudge, is_chinese
 from swapgate.standins import clip
 
 TEXTS = ["a red cup on a table", "two blue cats in a meadow", "桌上的一只红色杯子", "草地上的两只蓝色的猫"]
@@ -217,18 +217,21 @@ def test_a_judge_that_is_not_there_is_the_users_error(source):
         OpenClipJudge(source)
 
 
-def test_torch_gets_its_threads_back(folder):
-    """The judge borrows two and returns what the process had, after an error too."""
+@pytest.mark.parametrize(("parameters", "threads"), [(int(SMALL_WORK) + 1, 2), (int(SMALL_WORK), 1)])
+def test_torch_gets_its_threads_back(folder, parameters, threads):
+    """The judge borrows two, or one where a second would only cost, and returns what the process had, after an error too."""
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
+        torch.set_num_threads(1 if threads == 2 else 2)
+        there = torch.get_num_threads()
         judge = OpenClipJudge(f"local-dir:{folder}", threads=2)
         used = []
+        judge._size = parameters
         judge._parts = judge._parts._replace(preprocess=lambda _: used.append(torch.get_num_threads()) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             judge.image_features(pictures(1))
-        assert used == [2]
-        assert torch.get_num_threads() == 1
+        assert used == [threads]
+        assert torch.get_num_threads() == there
     finally:
         torch.set_num_threads(before)
 

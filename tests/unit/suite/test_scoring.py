@@ -57,9 +57,10 @@ class FakeJudge:
 
     def __init__(self, identity: str = "fake/1") -> None:
         self.identity = identity
-        self.pictures = 0
+        self.pictures = self.calls = 0
 
     def image_features(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        self.calls += 1
         self.pictures += len(images)
         found = np.stack([image[0, :6, 0].astype(np.float32) for image in images])
         return found / np.linalg.norm(found, axis=1, keepdims=True)
@@ -174,6 +175,30 @@ def test_drift_is_measured_once_and_equal_hashes_are_identical_without_measuring
     before = judge.pictures
     assert scores.drifts([("q", one.image, two.image)], run.load_image) == [other]
     assert judge.pictures == before
+
+
+def test_drifts_of_a_run_reach_the_judge_as_one_batch_and_equal_those_measured_alone(run: RunFolder, card: Card) -> None:
+    """A picture that stands in several pairs is looked at once; a pair that stands there twice is measured once."""
+    images = [wanted(run, 100, red, 10, 80, 60, 20, seed=red).image for red in (30, 60, 90)]
+    pairs = [("p", images[0], images[1]), ("q", images[0], images[2]), ("r", images[0], images[1]), ("s", images[2], images[2])]
+    judge = FakeJudge()
+    together = scorer(run, card, judge).drifts(pairs, run.load_image)
+    assert (judge.calls, judge.pictures) == (1, 3)
+    apart = RunFolder.create(run.path.parent / "apart", {"plan": []})
+    alone = [one for pair in pairs for one in scorer(apart, card, FakeJudge()).drifts([pair], run.load_image)]
+    assert together == alone
+    assert [one.pair for one in together] == ["p", "q", "r", "s"]
+
+
+def test_a_judge_that_changed_measures_drift_under_its_own_name(run: RunFolder, card: Card) -> None:
+    """What the old judge said is not taken for the new one's."""
+    one, two = wanted(run, 100, 30, 10, 80, 60, 20), wanted(run, 100, 90, 10, 80, 60, 20, seed=2)
+    scorer(run, card, FakeJudge("fake/1")).scores([one])
+    (first,) = scorer(run, card, FakeJudge("fake/2")).drifts([("p", one.image, two.image)], run.load_image)
+    assert known_judge(run, card) == "fake/2"
+    again = FakeJudge("fake/2")
+    assert scorer(run, card, again).drifts([("p", one.image, two.image)], run.load_image) == [first]
+    assert again.calls == 0
 
 
 def test_pictures_of_different_sizes_are_as_unlike_as_can_be(run: RunFolder, card: Card) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SMALL_WORK = 50e6
+"""Parameters times items of a forward below which one thread is quicker: waking and stopping a second one costs more."""
+
 LOCAL = "local-dir:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
@@ -49,7 +52,7 @@ class OpenClipJudge:
     Args:
         source: "local-dir:<folder>", or (name, tag) of a published model.
         device: where it runs, for example "cpu" or "cuda".
-        threads: processor threads while it computes; the process's own setting comes back afterwards.
+        threads: processor threads while it computes, at most; the process's own setting comes back afterwards.
         batch: pictures or texts in one forward.
 
     Raises:
@@ -61,6 +64,7 @@ class OpenClipJudge:
         self._name = _name(source)
         self._identity = f"{self._name}@sha256:{_digest(self._parts)}"
         self._device, self._threads, self._batch = device, threads, batch
+        self._size = sum(parameter.numel() for parameter in self._parts.model.parameters())
         self._known: dict[str, Features] = {}
         self._seen: dict[bytes, Features] = {}
 
@@ -95,8 +99,7 @@ class OpenClipJudge:
 
         if new:
             self._seen.update(zip(new, self._in_chunks(list(new.values()), encode), strict=True))
-        found = [self._seen[key] for key in keys]
-        return np.stack(found) if found else self._in_chunks([], encode)
+        return self._stacked([self._seen[key] for key in keys])
 
     def text_features(self, texts: Sequence[str]) -> Features:
         """Unit vectors [n, d] float32 of n texts; a text seen before costs nothing.
@@ -113,8 +116,10 @@ class OpenClipJudge:
 
         if new:  # borrowing torch's threads for nothing costs more than looking the texts up
             self._known.update(zip(new, self._in_chunks(new, encode), strict=True))
-        found = [self._known[text] for text in texts]
-        return np.stack(found) if found else self._in_chunks([], encode)
+        return self._stacked([self._known[text] for text in texts])
+
+    def _stacked(self, found: list[Features]) -> Features:
+        return np.stack(found) if found else np.zeros((0, self._parts.width), np.float32)
 
     def _check_language(self, texts: Sequence[str]) -> None:
         if "zh" in self.languages:
@@ -133,9 +138,10 @@ class OpenClipJudge:
         import torch
 
         chunks = [items[at : at + self._batch] for at in range(0, len(items), self._batch)]
-        with torch.inference_mode(), _threads(self._threads):
+        threads = self._threads if self._size * len(chunks[0]) > SMALL_WORK else 1
+        with torch.inference_mode(), _threads(threads):
             found = [encode(chunk).float().cpu().numpy() for chunk in chunks]
-        return np.concatenate(found) if found else np.zeros((0, self._parts.width), np.float32)
+        return np.concatenate(found)
 
 
 def _pixels_key(image: Image) -> bytes:

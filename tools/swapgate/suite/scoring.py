@@ -70,8 +70,17 @@ class Scorer:
         return [self._run.score_get(self._key(one)) for one in wanted]
 
     def drifts(self, pairs: Sequence[tuple[str, str, str]], load: Callable[[str], Image]) -> list[Drift]:
-        """Drift of each (pair id, candidate hash, baseline hash); `load` gives the pixels of a hash."""
-        return [self._drift(pair, ours, theirs, load) for pair, ours, theirs in pairs]
+        """Drift of each (pair id, candidate hash, baseline hash); `load` gives the pixels of a hash.
+
+        Pictures of one hash are identical, and nothing is loaded or measured for them.
+        """
+        unlike = list(dict.fromkeys((ours, theirs) for _, ours, theirs in pairs if ours != theirs))
+        # As with scores: the judge that is loaded for the first missing one may be another than the run was scored with.
+        while missing := [both for both in unlike if self._identity is None or self._run.score_get(self._drift_key(*both)) is None]:
+            self.judge()
+            for start in range(0, len(missing), BATCH // 2):
+                self._measure_drifts(missing[start : start + BATCH // 2], load)
+        return [self._drift(*pair) for pair in pairs]
 
     def judge(self) -> Judge:
         """The judge, loaded at the first call."""
@@ -122,29 +131,33 @@ class Scorer:
             "strangers": None if foreign is None else round(foreign, 6),
         }
 
-    def _drift(self, pair: str, ours: str, theirs: str, load: Callable[[str], Image]) -> Drift:
+    def _drift_key(self, ours: str, theirs: str) -> str:
+        return f"drift/{VERSION}/{self._identity}/{ours}/{theirs}"
+
+    def _drift(self, pair: str, ours: str, theirs: str) -> Drift:
         if ours == theirs:
             return Drift(pair=pair, identical=True, ssim=1.0, psnr=psnr_cap(), clip=1.0)
-        key = f"drift/{VERSION}/{self._identity or self.judge().identity}/{ours}/{theirs}"
-        found = self._run.score_get(key)
-        if found is None:
-            found = self._measure_drift(load(ours), load(theirs))
-            self._run.score_put(key, found)
-        return Drift(pair=pair, identical=False, **found)
+        return Drift(pair=pair, identical=False, **self._run.score_get(self._drift_key(ours, theirs)))
 
-    def _measure_drift(self, image: Image, reference: Image) -> dict[str, float]:
-        from swapgate.metrics.kinds import Inputs
-        from swapgate.metrics.registry import metric
+    def _measure_drifts(self, batch: Sequence[tuple[str, str]], load: Callable[[str], Image]) -> None:
+        """The judge is given the pictures of all pairs at once, each once."""
+        pixels = {sha: load(sha) for sha in dict.fromkeys(sha for both in batch for sha in both)}
+        alike = {both for both in batch if pixels[both[0]].shape == pixels[both[1]].shape}
+        seen = list(dict.fromkeys(sha for both in batch if both in alike for sha in both))
+        features = dict(zip(seen, self.judge().image_features([pixels[sha] for sha in seen]), strict=True)) if seen else {}
+        for ours, theirs in batch:
+            found = {"ssim": -1.0, "psnr": 0.0, "clip": -1.0}  # of different sizes: as unlike as can be
+            if (ours, theirs) in alike:
+                found = _difference(pixels[ours], pixels[theirs], float(np.dot(features[ours], features[theirs])))
+            self._run.score_put(self._drift_key(ours, theirs), found)
 
-        if image.shape != reference.shape:
-            return {"ssim": -1.0, "psnr": 0.0, "clip": -1.0}
-        inputs = [Inputs(image=image, reference=reference)]
-        ours, theirs = self.judge().image_features([image, reference])
-        return {
-            "ssim": round(metric("ssim").measure(inputs)[0], 6),
-            "psnr": round(metric("psnr").measure(inputs)[0], 4),
-            "clip": round(float(np.dot(ours, theirs)), 6),
-        }
+
+def _difference(image: Image, reference: Image, cosine: float) -> dict[str, float]:
+    from swapgate.metrics.kinds import Inputs
+    from swapgate.metrics.registry import metric
+
+    inputs = [Inputs(image=image, reference=reference)]
+    return {"ssim": round(metric("ssim").measure(inputs)[0], 6), "psnr": round(metric("psnr").measure(inputs)[0], 4), "clip": round(cosine, 6)}
 
 
 def psnr_cap() -> float:
