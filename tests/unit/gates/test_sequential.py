@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,11 +11,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from swapgate.gates import sequential as anytime
-from swapgate.gates.sequential import Look, Outcome, Process
 from swapgate.gates.statistics import mcnemar, paired_upper
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 RUNS = 20_000
 COUNTS = st.tuples(st.integers(0, 80), st.integers(0, 80))
@@ -117,7 +112,7 @@ def test_the_bets_on_no_harm_are_the_products_of_their_definition(changes: list[
     assert found[-1] == pytest.approx(weights / weights.sum() @ np.prod(bets, axis=1), rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize(("worse", "better", "margin"), [(0.05, 0.0, 0.05), (0.11, 0.06, 0.05), (0.2, 0.15, 0.05), (0.3, 0.0, 0.3), (0.4, 0.1, 0.3)])
+@pytest.mark.parametrize(("worse", "better", "margin"), [(0.05, 0.0, 0.05), (0.15, 0.1, 0.05), (0.4, 0.1, 0.3)])
 def test_a_fall_as_large_as_the_margin_is_passed_in_at_most_alpha(worse: float, better: float, margin: float) -> None:
     """At the edge of the null, over 200 looks."""
     assert keeps(anytime.pairs(drawn(worse, better, n=200, seed=4), margin).no_harm)
@@ -195,6 +190,21 @@ def test_answers_of_one_prompt_are_one_observation() -> None:
     assert keeps(anytime.centre_above(-4 * prompts))
 
 
+def test_rounds_over_fixed_prompts_keep_the_level_where_prompts_gain_and_lose() -> None:
+    """Six of twelve prompts got worse in 30 % of their seeds and six better: the rate stayed, and 30 rounds say so, as blocks and in turn."""
+    lot = np.random.default_rng(16).random((RUNS, 30, 12), dtype=np.float32)
+    rounds = np.where(lot < 0.3, np.resize([-1.0, 1.0], 12), 0.0)
+    assert keeps(anytime.centre_above(-rounds.sum(axis=2)))
+    assert keeps(anytime.pairs(rounds[:5000].reshape(5000, 360), 0.05).harm, 0.05)
+
+
+def test_blocks_of_answers_find_a_fall_by_their_signs_nearly_as_soon_as_pairs() -> None:
+    """12/2 discordance in rounds of four: in pairs, signs of block sums stop at about 90, single pairs at 84, bets on block means late."""
+    changes = drawn(0.12, 0.02, runs=2000, n=480, seed=17).reshape(2000, 120, 4)
+    assert 4 * np.median(stop(anytime.centre_above(-changes.sum(axis=2)))) == pytest.approx(90, abs=8)
+    assert 4 * np.median(stop(anytime.mean_above(-changes.mean(axis=2), 0.0))) > 150
+
+
 def test_blocks_are_sums_of_clusters_in_the_order_of_their_first_value() -> None:
     """Labels of any kind; the floor of unequal blocks counts their sizes."""
     sums, sizes = anytime.blocks([1.0, 2.0, 3.0, -1.0], ["b", "a", "b", "c"])
@@ -234,13 +244,12 @@ def test_correlated_clusters_are_flipped_as_wholes() -> None:
 
 
 def test_differences_that_follow_each_other_are_outside_the_model() -> None:
-    """AR(1) of 0.6: the sign is foretold by the one before it, and false alarms triple. Orders must be shuffled, or blocks be long."""
+    """AR(1) of 0.6 foretells the sign, and three in ten runs cry wolf; blocks much longer than the memory keep the level."""
     noise = np.random.default_rng(10).normal(size=(4000, 150))
     for i in range(1, 150):
         noise[:, i] = 0.6 * noise[:, i - 1] + 0.8 * noise[:, i]
-    assert ever(anytime.centre_above(noise), 0.05) > 0.1
-    shuffled = np.random.default_rng(11).permuted(noise, axis=1)
-    assert ever(anytime.centre_above(shuffled), 0.05) < ever(anytime.centre_above(noise), 0.05) / 2
+    assert ever(anytime.centre_above(noise), 0.05) == pytest.approx(0.3, abs=0.04)
+    assert ever(anytime.centre_above(noise.reshape(4000, 15, 10).sum(axis=2)), 0.05) <= 0.05
 
 
 def test_no_harm_of_differences_is_claimed_in_no_more_than_alpha_at_the_floor() -> None:
@@ -284,117 +293,3 @@ def test_evidence_points_where_wilcoxons_test_points() -> None:
     assert (values.mean(axis=1)[ours | theirs] < 0).all()
     assert 0.25 < ours.mean() < theirs.mean()
     assert np.mean(theirs[ours]) > 0.95
-
-
-# --- looks ------------------------------------------------------------------------------------------------------------
-
-
-@settings(deadline=None)
-@given(NUMBERS)
-def test_a_p_never_rises_and_lies_between_zero_and_one(values: list[float]) -> None:
-    """A claim that was shown stays shown."""
-    found = anytime.flips(values, 0.2)
-    for e_values in (found.harm, found.no_harm, found.gain):
-        p = anytime.anytime_p(e_values)
-        assert ((p >= 0) & (p <= 1)).all()
-        assert (np.diff(p) <= 0).all()
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.lists(st.sampled_from([-1.0, -1.0, 0.0, 1.0]), min_size=1, max_size=80), st.sampled_from([0.0, 0.1]))
-def test_many_sequences_stop_where_each_would_if_it_were_asked_pair_by_pair(changes: list[float], floor: float) -> None:
-    """The vectorised stop is the first look that decides."""
-    looks = [anytime.pairs(changes[:n], 0.2).look() for n in range(1, len(changes) + 1)]
-    answers = [look.decided(0.05, 0.1, floor=floor) for look in looks]
-    first = next((i for i, answer in enumerate(answers) if answer is not Outcome.UNDECIDED), len(answers) - 1)
-    names, stops = anytime.pairs([changes, changes], 0.2).stops(0.05, 0.1, floor=floor)
-    assert names.tolist() == [answers[first].value] * 2
-    assert stops.tolist() == [first + 1] * 2
-
-
-def test_a_look_names_harm_before_gain_and_asks_for_the_floor() -> None:
-    """A clear change below the floor is no harm once that is shown, and undecided before."""
-    said = Look(n=50, change=-0.04, harm=0.001, no_harm=0.2, gain=1.0)
-    assert said.decided(0.05, 0.05) is Outcome.HARM
-    assert said.decided(0.05, 0.05, floor=0.05) is Outcome.UNDECIDED
-    assert Look(n=50, change=-0.04, harm=0.001, no_harm=0.01, gain=1.0).decided(0.05, 0.05, floor=0.05) is Outcome.NO_HARM
-    assert Look(n=50, change=0.2, harm=1.0, no_harm=0.01, gain=0.01).decided(0.05, 0.05, floor=0.05) is Outcome.GAIN
-
-
-def test_differences_of_zero_are_never_evidence_of_harm() -> None:
-    """Equal pictures pass as soon as there are enough of them, and never fail."""
-    for found in (anytime.pairs(np.zeros(100), 0.05), anytime.bounded(np.zeros(100), 0.05), anytime.flips(np.zeros(100), 0.05)):
-        assert (found.harm <= 1).all()
-        assert (found.gain <= 1).all()
-        assert found.look().decided(0.05, 0.05) is Outcome.NO_HARM
-
-
-def test_long_and_one_sided_sequences_end_in_a_p_of_zero_and_not_in_a_warning() -> None:
-    """Numbers too large to hold are infinite evidence; those too small none."""
-    for found in (anytime.pairs(-np.ones(3000), 0.05), anytime.flips(-np.ones(3000), 0.05), anytime.bounded(-np.ones(3000), 0.05)):
-        assert found.look().harm == pytest.approx(0.0, abs=1e-300)
-        assert found.look().gain == pytest.approx(1.0)
-        assert found.look().no_harm >= 0.5
-    assert anytime.flips([1e-300, -1e300, 1e300], 0.1).look().harm <= 1
-
-
-def test_one_sequence_or_many_give_the_same_e_values() -> None:
-    """Rows do not see each other."""
-    values = np.random.default_rng(15).normal(size=(5, 30))
-    for test in (lambda x: anytime.flips(x, 0.3), lambda x: anytime.pairs(np.sign(x), 0.3), lambda x: anytime.bounded(np.tanh(x), 0.3)):
-        many = test(values)
-        for name in ("harm", "no_harm", "gain", "change"):
-            rows = [getattr(test(row), name) for row in values]
-            assert getattr(many, name) == pytest.approx(np.stack(rows), rel=1e-9)
-
-
-@pytest.mark.parametrize("bad", [[], [math.nan, 1.0], [math.inf], [[]], 3.0])
-def test_samples_that_are_no_samples_are_refused(bad: Sequence[float]) -> None:
-    """Nothing, NaN and infinity are said to be wrong instead of giving evidence."""
-    for test in (anytime.pairs, anytime.bounded, anytime.flips):
-        with pytest.raises(ValueError, match="at least one value, all of them finite"):
-            test(bad, 0.1)
-
-
-@pytest.mark.parametrize("margin", [0.0, 1.0, -0.1, math.nan])
-def test_margins_that_are_no_shares_are_refused(margin: float) -> None:
-    """A fall of nothing or of everything cannot be bet against."""
-    for test in (anytime.pairs, anytime.bounded):
-        with pytest.raises(ValueError, match="margin"):
-            test([0.0], margin)
-    if not margin > 0:
-        with pytest.raises(ValueError, match="floor"):
-            anytime.flips([0.0], margin)
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.5, -1.0, math.nan, 2.0])
-def test_levels_that_are_no_error_rates_are_refused(alpha: float) -> None:
-    """Neither no error at all nor a coin's toss."""
-    process: Process = anytime.pairs([0.0], 0.1)
-    for ask in (process.look().decided, process.stops):
-        with pytest.raises(ValueError, match="alpha"):
-            ask(alpha, 0.05)
-        with pytest.raises(ValueError, match="alpha"):
-            ask(0.05, alpha)
-    with pytest.raises(ValueError, match="alpha"):
-        anytime.fall_bounds(0, 0, 1, alpha)
-
-
-def test_other_mistakes_are_said_plainly() -> None:
-    """Counts, values and priors out of range."""
-    with pytest.raises(ValueError, match="better \\(1\\), equal \\(0\\) or worse"):
-        anytime.pairs([0.5], 0.1)
-    with pytest.raises(ValueError, match=r"in \[-1, 1\]"):
-        anytime.bounded([1.5], 0.1)
-    with pytest.raises(ValueError, match="held against"):
-        anytime.mean_above([0.5], 1.0)
-    with pytest.raises(ValueError, match="negative"):
-        anytime.pair_harm(-1, 0)
-    with pytest.raises(ValueError, match="prior"):
-        anytime.pair_harm(1, 0, prior=0.0)
-    with pytest.raises(ValueError, match="more differing pairs"):
-        anytime.pair_no_harm(2, 2, 3, 0.1)
-    with pytest.raises(ValueError, match="one sequence"):
-        anytime.pairs([[0.0]], 0.1).look()
-    with pytest.raises(ValueError, match="e-values"):
-        anytime.anytime_p([math.nan])

@@ -164,7 +164,8 @@ def bounded(changes: ArrayLike, margin: float) -> Process:
     """All three claims on a mean of changes in [-1, 1], whatever their distribution: blocks of answers, capped shares.
 
     The null is a mean of 0 (harm, gain) or -margin (no harm) given the past, and needs no symmetry: the test to take where a
-    few pairs may carry all of the harm. Source: Waudby-Smith and Ramdas, JRSS B 86 (2024), hedged over fixed shares.
+    few pairs may carry all of the harm. Means of large blocks are bet on timidly, as each might be the largest: where
+    the arms of a block could be exchanged, `flips` finds harm in its sum sooner. Source: Waudby-Smith and Ramdas, JRSS B 86 (2024), hedged over fixed shares.
     """
     values = _sample(changes)
     if (np.abs(values) > 1).any():
@@ -213,7 +214,8 @@ def centre_above(values: ArrayLike) -> Floats:
     Each value is bet on by exp(t x) / cosh(t x) = 1 + tanh(t x), whose mean is 1 if x and -x are as likely and less if
     the centre is lower; mixed over t. Factors lie in (0, 2), so that no outlier decides alone. t is in units of
     the median size of the earlier values (of its own size for the first), which makes it free of scale. Zeros bet nothing and are
-    left out of that median, so they change nothing. Six values of one sign reach p = 0.05, nine 0.01. Sources: de la Pena, Annals
+    left out of that median, so they change nothing. Values that foretell the next one's sign (AR(1)) are outside of it: put them
+    into blocks longer than that memory. Six values of one sign reach p = 0.05, nine 0.01. Sources: de la Pena, Annals
     of Probability 27 (1999), for the exponential form; Ramdas, Ruf, Larsson and Koolen, arXiv 2009.03167 (2020), for symmetry.
     """
     sample = _sample(values)
