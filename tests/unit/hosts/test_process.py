@@ -116,7 +116,7 @@ class TestImages:
             assert generation.images_in_call == 2
             assert generation.times is not None
             assert generation.times.total == pytest.approx(1.0)
-            assert 0 <= generation.times.queue < 5
+            assert generation.times.queue >= 0
             assert generation.forwards == 4
 
     def test_numbers_count_the_images_of_the_process_and_the_first_call_is_marked(self) -> None:
@@ -148,6 +148,7 @@ assert not {{"torch", "diffusers", "transformers"}} & set(sys.modules), sorted(s
             started_with = Path(f"/proc/{host.pid}/environ").read_bytes().split(b"\0")
         assert b"OMP_NUM_THREADS=3" in started_with
         assert b"CUBLAS_WORKSPACE_CONFIG=:4096:8" in started_with
+        assert b"MALLOC_MMAP_THRESHOLD_=33554432" in started_with
 
     def test_asking_before_starting_is_a_mistake_of_the_caller(self) -> None:
         """It is not recorded as a failure of the model."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -203,18 +202,6 @@ def test_the_numbers_do_not_change_from_call_to_call():
     """Deterministic: the same picture, the same report."""
     image = worlds(1, 7)[0]
     assert check(image, 128, 128) == check(image.copy(), 128, 128)
-
-
-def test_a_small_picture_is_checked_within_five_milliseconds():
-    """The median of 21 calls; on an idle core it is about 2 ms."""
-    image = worlds(1, 9)[0]
-    check(image, 128, 128)
-    times = []
-    for _ in range(21):
-        start = time.process_time()
-        check(image, 128, 128)
-        times.append(time.process_time() - start)
-    assert np.median(times) <= 0.005
 
 
 def test_as_a_metric_it_is_one_for_healthy_and_zero_for_ill():

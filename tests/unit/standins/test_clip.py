@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 from swapgate.standins import clip
 
@@ -39,17 +39,12 @@ def test_the_full_model_in_half_precision_is_below_twelve_megabytes():
     assert 2 * sum(p.numel() for p in clip.build().parameters()) < 12e6
 
 
-def test_a_picture_takes_less_than_fifteen_milliseconds_on_two_cores(model):
-    """Processor time of both cores, the least of five batches of eight; it is about 5 ms."""
-    pictures = torch.randn(8, 3, clip.IMAGE_SIZE, clip.IMAGE_SIZE)
-    times = []
-    with torch.inference_mode():
-        model.encode_image(pictures)
-        for _ in range(5):
-            start = time.process_time()
-            model.encode_image(pictures)
-            times.append((time.process_time() - start) / len(pictures))
-    assert min(times) < 0.030  # 15 ms on each of two cores
+def test_a_picture_takes_less_than_half_a_billion_operations(model):
+    """Milliseconds on any processor: one core does some tens of billions in a second."""
+    picture = torch.randn(1, 3, clip.IMAGE_SIZE, clip.IMAGE_SIZE)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model.encode_image(picture)
+    assert 1e8 < counter.get_total_flops() < 5e8
 
 
 @settings(max_examples=50, deadline=None)
