@@ -167,7 +167,8 @@ def draw(qwen_folder: Path, flux_folder: Path) -> Callable[..., Drawn]:
         forwards: list[int] = []
         pipe.transformer.register_forward_pre_hook(lambda *_: forwards.append(1))
         planted = tuple(apply(pipe, spec) for spec in specs)
-        pictures = []
+        pictures, threads = [], torch.get_num_threads()
+        torch.set_num_threads(1)  # more only wait for each other at this size
         for seed in seeds:
             generators = [torch.Generator().manual_seed(seed + 1000 * index) for index in range(images)]
             given: dict[str, Any] = {"width": 64, "height": 32, "num_inference_steps": 2, "output_type": "np", **own[family], **changes}
@@ -177,6 +178,7 @@ def draw(qwen_folder: Path, flux_folder: Path) -> Callable[..., Drawn]:
             pictures.append(pipe(**given).images)
             for fault in planted:
                 fault.after(images)
+        torch.set_num_threads(threads)
         return Drawn(pictures=pictures, planted=planted, forwards=len(forwards), pipe=pipe)
 
     return make

@@ -79,7 +79,7 @@ class TestSchedule:
     def test_no_shift_is_even_and_a_terminal_is_reached(self, draw: Draw) -> None:
         """Half of it lies half way."""
         assert self.sigmas(draw, "no-shift") == pytest.approx([1, 0.75, 0.5, 0.25, 0], abs=1e-6)
-        half = (self.sigmas(draw) + [1, 0.75, 0.5, 0.25, 0]) / 2
+        half = np.mean([self.sigmas(draw), [1, 0.75, 0.5, 0.25, 0]], axis=0)
         assert self.sigmas(draw, "no-shift:0.5") == pytest.approx(half, abs=1e-6)
         stretched = self.sigmas(draw, "terminal:0.1")
         assert stretched[[0, 3, 4]] == pytest.approx([1, 0.1, 0], abs=1e-6)

@@ -65,6 +65,7 @@ class Moved:
         self.count += 1
         if self._limit is not None and self.count > self._limit:
             return
+        before, after = before.detach(), after.detach()
         changed = (after - before).abs().float()
         self._changed += float(changed.square().sum())
         self._whole += float(before.abs().float().square().sum())

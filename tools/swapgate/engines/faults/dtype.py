@@ -49,7 +49,7 @@ class DecoderOverflow(Overflow):
 
 
 class SecondCall(Passive):
-    """The first decoding casts the VAE down in place: every later one runs with `amount` bits of mantissa."""
+    """The first decoding casts the VAE down in place: every later one runs with `amount` bits of mantissa, its latents too."""
 
     def __init__(self, pipe: Any, fault: Fault) -> None:
         super().__init__(fault)
@@ -57,18 +57,17 @@ class SecondCall(Passive):
         around(pipe.vae, "decode", self._around)
 
     def activity(self) -> str:
-        return self.note(f"{self._tensors} tensors left with {self.fault.amount:g} bits after decoding 1 of {self._calls}")
+        return self.note(f"{self._tensors} tensors left with {self.fault.amount:g} bits since decoding 2 of {self._calls}")
 
     def acted(self) -> bool:
         return self._tensors > 0 and self._calls > 1
 
     def _around(self, original: Any) -> Any:
-        def decode(*args: Any, **kwargs: Any) -> Any:
-            result = original(*args, **kwargs)
+        def decode(z: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             self._calls += 1
-            if self._calls == 1:
+            if self._calls == 2:
                 self._cast()
-            return result
+            return original(few_bits(z, int(self.fault.amount)) if self._calls > 1 else z, *args, **kwargs)
 
         return decode
 

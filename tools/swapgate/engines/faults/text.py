@@ -44,6 +44,8 @@ class Truncated(Passive):
     def __init__(self, pipe: Any, fault: Fault) -> None:
         super().__init__(fault)
         self._tokenizer = getattr(pipe, "tokenizer_2", None) or pipe.tokenizer
+        self._template = getattr(pipe, "prompt_template_encode", "{}")
+        self._dropped = getattr(pipe, "prompt_template_encode_start_idx", 0)
         self._cut = self._prompts = self._longest = 0
         around(pipe, "encode_prompt", self._around)
 
@@ -57,7 +59,7 @@ class Truncated(Passive):
         def encode(*args: Any, **kwargs: Any) -> Any:
             given = args[0] if args else kwargs.get("prompt")
             prompts = [given] if isinstance(given, str) else given or []
-            lengths = [len(self._tokenizer(prompt).input_ids) for prompt in prompts]
+            lengths = [len(self._tokenizer(self._template.format(prompt)).input_ids) - self._dropped for prompt in prompts]
             self._prompts += len(lengths)
             self._cut += sum(length > self.fault.amount for length in lengths)
             self._longest = max([self._longest, *lengths])
