@@ -48,6 +48,26 @@ def test_a_look_names_harm_before_gain_and_asks_for_the_floor() -> None:
     assert Look(n=50, change=0.2, harm=1.0, no_harm=0.01, gain=0.01).decided(0.05, 0.05, floor=0.05) is Outcome.GAIN
 
 
+def test_a_false_gain_costs_the_error_of_a_pass_and_not_that_of_an_alarm() -> None:
+    """Alarms may be a thousand times rarer than passes; an improvement alarms nobody."""
+    said = Look(n=50, change=0.2, harm=1.0, no_harm=0.5, gain=0.01)
+    assert said.decided(0.001, 0.05) is Outcome.GAIN
+    assert said.decided(0.05, 0.001) is Outcome.UNDECIDED
+    same = Process(harm=np.ones(2), no_harm=np.ones(2), gain=np.array([1.0, 100.0]), change=np.full(2, 0.2))
+    assert same.stops(0.001, 0.05)[0] == Outcome.GAIN.value
+    assert same.stops(0.05, 0.001)[0] == Outcome.UNDECIDED.value
+    assert same.stops(0.05, 0.05, floor=0.3)[0] == Outcome.UNDECIDED.value
+
+
+def test_many_sequences_ask_for_the_floor_too() -> None:
+    """Every fifth pair worse is clear harm, and within a floor of 30 points it is none."""
+    changes = np.tile([0.0, 0.0, 0.0, 0.0, -1.0], 20)
+    found = anytime.pairs(np.stack([changes, -changes]), 0.05)
+    assert found.stops(0.05, 0.05)[0].tolist() == [Outcome.HARM.value, Outcome.NO_HARM.value]  # a model that is better has passed before
+    names, stops = anytime.pairs(changes, 0.05).stops(0.05, 0.05, floor=0.3)
+    assert (names, stops) == (Outcome.UNDECIDED.value, 100)
+
+
 def test_differences_of_zero_are_never_evidence_of_harm() -> None:
     """Equal pictures pass as soon as there are enough of them, and never fail."""
     for found in (anytime.pairs(np.zeros(100), 0.05), anytime.bounded(np.zeros(100), 0.05), anytime.flips(np.zeros(100), 0.05)):
