@@ -38,6 +38,11 @@ _DEFAULTS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is only deterministic with a fixed workspace
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    # glibc moves both thresholds by what happens to be freed (mallopt(3)), so that of two processes of the same code one
+    # gives its large blocks back and takes them anew in every call and the other does not: thousands of page faults a
+    # call. Set, they stay where they are: the first is the largest that glibc would come to by itself.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(1024 * 1024 * 1024),
 }
 
 Made = list[tuple[Generation, Pixels | None]]

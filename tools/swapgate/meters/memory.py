@@ -7,6 +7,7 @@ so it is tried once. Where it does not work, a thread samples the resident size 
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from collections.abc import Callable
@@ -91,10 +92,10 @@ def high_water_works(megabytes: int = 32) -> bool:
     try:
         mark.reset()
         before = mark.peak()
-        block = bytearray(megabytes * MIB)
-        block[::4096] = b"\1" * len(block[::4096])
-        risen = mark.peak()
-        del block
+        with mmap.mmap(-1, megabytes * MIB) as block:  # not from malloc, which may keep what is freed
+            for start in range(0, len(block), _PAGE):
+                block[start] = 1
+            risen = mark.peak()
         mark.reset()
         return risen - before > megabytes / 2 and risen - mark.peak() > megabytes / 2
     except OSError:
