@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
@@ -286,8 +287,8 @@ def test_a_folder_that_was_not_judged_gets_no_report(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_each_of_240_images_is_read_once(sample, tmp_path, monkeypatch):
-    """Reading and shrinking pictures is what a report's time goes into; the seconds are a benchmark's to say."""
+def test_each_of_240_images_is_read_twice_at_most(sample, tmp_path, monkeypatch):
+    """Once for the page, once for what differs: that is what a report's time goes into; its seconds are a benchmark's to say."""
     shelf = sample.Shelf(tmp_path / "images")
     data = sample.data(shelf)
     made = [
@@ -299,7 +300,8 @@ def test_each_of_240_images_is_read_once(sample, tmp_path, monkeypatch):
     real = Image.open
     monkeypatch.setattr(Image, "open", lambda file, **given: opened.append(file) or real(file, **given))
     reporting.build(tmp_path, shelf)
-    assert len(opened) == 240
+    assert set(Counter(opened).values()) == {2}
+    assert len(set(opened)) >= 240
 
 
 def test_importing_the_views_loads_nothing_heavy():
