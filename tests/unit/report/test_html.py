@@ -300,7 +300,7 @@ def test_each_of_240_images_is_read_twice_at_most(sample, tmp_path, monkeypatch)
     real = Image.open
     monkeypatch.setattr(Image, "open", lambda file, **given: opened.append(file) or real(file, **given))
     reporting.build(tmp_path, shelf)
-    assert set(Counter(opened).values()) == {2}
+    assert max(Counter(opened).values()) == 2
     assert len(set(opened)) >= 240
 
 
