@@ -61,7 +61,7 @@ def planted(build: Any, fault: str) -> Any:
         return evidence_of(build, replace(good, cost=replace(good.cost, held_mib=tuple(18_000 + 2.0 * np.arange(60)))))
     if fault == "usability":
         bad = [
-            replace(one, usable=one.usable and (bool(one.edits) or i % 4 > 0), image=one.image if one.edits else f"bad{i}")
+            replace(one, usable=one.usable and (bool(one.edits) or (i + i // 12) % 4 > 0), image=one.image if one.edits else f"bad{i}")
             for i, one in enumerate(good.scores)
         ]
         return evidence_of(build, replace(good, scores=tuple(bad)))

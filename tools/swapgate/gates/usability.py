@@ -6,12 +6,13 @@ Only images that stand for their round count, of prompts as written; rewordings 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from swapgate.gates.compose import claim, gap, missing, percent, plural, verdict
+from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, percent, plural, verdict
 from swapgate.gates.evidence import Arm, Evidence, ImageScore
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
+from swapgate.gates.resampling import SignFlip, sign_flip
 from swapgate.gates.statistics import Discordance, clopper_pearson, rate_lower, rate_upper
 from swapgate.gates.verdict import Finding, Status, Verdict
 
@@ -94,10 +95,28 @@ def _difference(evidence: Evidence, ours: Mapping[str, ImageScore], policy: Poli
             candidate=100 * now / n,
         )
     # The same pixels are the same picture, whatever a judge of another version said of them.
-    counts = discordance((old.usable, old.usable if old.image == new.image else new.usable) for old, new in both)
+    pairs = [(old.usable, old.usable if old.image == new.image else new.usable) for old, new in both]
+    prompts = _by_prompt(both, pairs, policy)
     new = f" ({plural(len(ours) - n, 'request')} without a counterpart left out)" if len(ours) > n else ""
     said = f"usable {now}/{n} vs {before}/{n}{new}"
-    return judge_pairs("difference", counts, floor=floor, policy=policy, said=said, noun="request", baseline=before / n, candidate=now / n)
+    return judge_pairs(
+        "difference",
+        discordance(pairs),
+        floor=floor,
+        policy=policy,
+        said=said,
+        noun="request",
+        baseline=before / n,
+        candidate=now / n,
+        clustered=(prompts.p_above, prompts.p_below),
+    )
+
+
+def _by_prompt(both: Sequence[tuple[ImageScore, ImageScore]], pairs: Sequence[tuple[bool, bool]], policy: Policy) -> SignFlip:
+    """Losses by prompt: pictures of one prompt may change together, and then its seeds are not as many witnesses."""
+    losses = [float(before) - float(now) for before, now in pairs]
+    labels = cluster_labels([cluster(new.task, new.language) for _, new in both], [new.original for _, new in both])
+    return sign_flip(losses, labels, alpha=policy.alpha, draws=policy.harm_draws, seed=policy.seed)
 
 
 def _floor(ours: Mapping[str, ImageScore], evidence: Evidence, policy: Policy, compared: Finding) -> list[Finding]:

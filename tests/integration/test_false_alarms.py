@@ -1,0 +1,80 @@
+"""The budget holds: of ten thousand simulated runs in which nothing changed, hardly more than one in a hundred may be red anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from swapgate.drills.nulls import NOISES, Noise, Tally, autocorrelated, false_alarms, log_normal, normal
+from swapgate.gates.policy import Policy
+
+RUNS = 10_000
+POLICY = Policy()
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_an_unchanged_run_is_red_no_more_often_than_the_budget_says(name: str) -> None:
+    """The upper end of the 99 % interval of the share lies below 1.3 times the budget, in each noise model."""
+    tally = false_alarms(NOISES[name], RUNS)
+    assert tally.high < 1.3 * POLICY.false_alarms, tally
+
+
+@pytest.mark.parametrize(
+    ("noise", "gate"),
+    [
+        (Noise(times=normal, warming=0.30), "latency"),
+        (Noise(times=normal, second_mode=0.05, turned=0.6, together=0.0), "usability"),
+    ],
+    ids=["slower", "judged otherwise"],
+)
+def test_the_simulation_sees_red_where_something_changed(noise: Noise, gate: str) -> None:
+    """A device that slows down by a sixth, and answers that turn so often that usable pictures become fewer: its gate says so in most runs."""
+    tally = false_alarms(noise, 20, policy=Policy(draws=1000))
+    assert tally.by_gate[gate] > 13, tally
+
+
+def test_without_floors_and_with_a_large_budget_the_same_runs_are_red() -> None:
+    """What holds the budget is the policy and not a simulation that cannot be red."""
+    loose = Policy(draws=500, false_alarms=0.25, latency_floor=0.001, latency_pad_seconds=0.0, usability_drop=0.0)
+    tally = false_alarms(Noise(times=autocorrelated, warming=0.04, turned=0.15, together=0.5), 60, policy=loose)
+    assert tally.share > 0.25, tally
+
+
+def test_a_model_with_two_modes_is_told_from_a_changed_one_by_its_null() -> None:
+    """More of the second mode is no alarm as long as the null shows as much of it."""
+    for share in (0.01, 0.2, 0.5):
+        assert false_alarms(replace(NOISES["bistable images"], second_mode=share), 200).red <= 8
+
+
+@pytest.mark.parametrize("times", [normal, log_normal, autocorrelated])
+def test_the_noises_are_what_they_are_called(times: object) -> None:
+    """Median 1, some three percent; neighbours alike only where that is the point."""
+    drawn = times(np.random.default_rng(3), 400, 200)  # type: ignore[operator]
+    assert np.median(drawn) == pytest.approx(1, abs=0.005)
+    middle = np.percentile(drawn, 75) - np.percentile(drawn, 25)
+    assert middle / 1.349 == pytest.approx(0.03, rel=0.1)
+    alike = np.corrcoef(drawn[:, :-1].ravel(), drawn[:, 1:].ravel())[0, 1]
+    assert alike == pytest.approx(0.6 if times is autocorrelated else 0, abs=0.05)
+
+
+def test_the_same_seed_gives_the_same_tally() -> None:
+    """And chunks do not matter to how many runs there are."""
+    noise = NOISES["clustered usability"]
+    assert false_alarms(noise, 200, seed=7) == false_alarms(noise, 200, seed=7)
+    assert false_alarms(noise, 250, chunk=100).runs == 250
+
+
+@pytest.mark.parametrize(
+    ("noise", "runs"), [(NOISES["normal"], 0), (Noise(times=normal, turned=1.5), 10), (Noise(times=normal, second_mode=-0.1), 10)]
+)
+def test_a_simulation_of_nothing_is_refused(noise: Noise, runs: int) -> None:
+    """No runs, or chances that are none."""
+    with pytest.raises(ValueError, match="at least one run"):
+        false_alarms(noise, runs)
+
+
+def test_the_interval_of_no_red_run_is_not_nothing() -> None:
+    """Ten thousand green runs bound the chance at five in ten thousand, not at zero."""
+    assert Tally(runs=RUNS, red=0, by_gate={}).high == pytest.approx(0.00053, abs=2e-5)
