@@ -203,18 +203,21 @@ def memory(n: int, *, baseline_mib: float, share: float, least_mib: float, calls
     return _reach("peak memory", n, "MiB", limit if n >= calls else None, calls, limit, "call")
 
 
-def drift_exceedance(n: int, *, null: int, alpha: float, metrics: int = 3, chance: float = 0.95) -> Reach:
+def drift_exceedance(n: int, *, null: int, alpha: float, limit: float = 0.05, metrics: int = 3, chance: float = 0.95) -> Reach:
     """The share of n pictures that must lie beyond the null's limit and the floor to be found; null: the repeats it holds.
 
-    So many exceedances must be rarer than alpha by `exceedance_p`, after Holm over `metrics`. The limit is that of level
-    `alpha`. `needed` counts repeats, not pictures.
+    So many exceedances must be rarer than alpha by `exceedance_p`, after Holm over `metrics`. limit: the level of
+    the conformal limit (the policy's alpha, where alpha here is its harm). `needed` counts repeats, not pictures.
     """
     _check(n, alpha, chance)
+    _check(n, limit, chance)
     if null < 0 or metrics < 1:
         raise ValueError(f"a null has repeats and a run has metrics, got {null} and {metrics}")
-    fewest = _exceedances(n, null, alpha, metrics)
+    fewest = _exceedances(n, null, alpha / metrics, limit)
     smallest = None if fewest is None else _share(fewest, n, chance)
-    needed = null if smallest is not None else _fewest(lambda repeats: float(_exceedances(n, repeats, alpha, metrics) is not None), 1.0, most=10_000)
+    needed: int | None = null
+    if smallest is None:
+        needed = _fewest(lambda repeats: float(_exceedances(n, repeats, alpha / metrics, limit) is not None), 1.0, most=10_000)
     said = f"with {null} repeats no number of changed pictures is rarer than chance; needs {needed} repeats"
     if smallest is not None:
         said = f"{fewest} of {n} pictures beyond the limit are a change: found when {100 * smallest:.3g} % of pictures change"
@@ -254,10 +257,10 @@ def _spreads(freedom: int) -> Floats:
     return np.sqrt(chi2.ppf((np.arange(_NODES) + 0.5) / _NODES, freedom) / freedom)
 
 
-def _exceedances(n: int, null: int, alpha: float, metrics: int) -> int | None:
+def _exceedances(n: int, null: int, alpha: float, limit: float) -> int | None:
     """The fewest pictures beyond the limit that are significant; None when even all are not."""
-    rank = conformal_rank(null, alpha) if null else 0
-    found = (k for k in range(1, n + 1) if exceedance_p(k, n, null, rank) <= alpha / metrics)
+    rank = conformal_rank(null, limit) if null else 0
+    found = (k for k in range(1, n + 1) if exceedance_p(k, n, null, rank) <= alpha)
     return next(found, None) if null else None
 
 
@@ -302,7 +305,8 @@ def _fewest(power: Callable[[int], float], chance: float, start: int = 1, most: 
 
 def _reach(claim: str, n: int, unit: str, smallest: float | None, needed: int | None, wanted: float | None, noun: str) -> Reach:
     enough = smallest is not None and (wanted is None or smallest <= wanted)
-    found = f"{n} {noun}s find {smallest:.3g} {unit}".rstrip() if smallest is not None else f"{n} {noun}s find nothing, however large"
+    verb = "exclude" if claim.startswith("no") else "find"
+    found = f"{n} {noun}s {verb} {smallest:.3g} {unit}".rstrip() if smallest is not None else f"{n} {noun}s {verb} nothing, however large"
     short = "" if enough or wanted is None else f"; {wanted:.3g} {unit}".rstrip()
     if short:
         short += f" needs {needed} {noun}s" if needed is not None else " cannot be decided by more of them"
