@@ -21,37 +21,32 @@ CardOf = Callable[..., Card]
 CallOf = Callable[..., Call]
 
 
+FAULTS = ("noise:0.02", "slow:1.5")  # they are in the records, and disturb nothing else that is looked at here
+Running = tuple[Card, Host, Loaded]
+
+
 @pytest.fixture(scope="module")
-def running() -> Iterator[dict[tuple[str, ...], tuple[Card, Host, Loaded]]]:
-    """Hosts by the faults of their card: starting one imports torch, so tests share them."""
-    hosts: dict[tuple[str, ...], tuple[Card, Host, Loaded]] = {}
-    yield hosts
-    for _, host, _ in hosts.values():
+def shared(qwen_folder: Path) -> Iterator[list[Running]]:
+    """The one host of this file, once it was started: starting one imports torch and diffusers."""
+    started: list[Running] = []
+    yield started
+    for _, host, _ in started:
         host.close()
 
 
 @pytest.fixture
-def host_of(
-    running: dict[tuple[str, ...], tuple[Card, Host, Loaded]], qwen_folder: Path, card_of: CardOf
-) -> Callable[..., tuple[Card, Host, Loaded]]:
-    """A started host whose card has these faults."""
-
-    def find(*faults: str) -> tuple[Card, Host, Loaded]:
-        if faults not in running:
-            card = card_of(qwen_folder, call={"num_inference_steps": 3, "true_cfg_scale": 4.0}, faults=faults)
-            host = Host(card, threads=1)
-            running[faults] = card, host, host.start()
-        return running[faults]
-
-    return find
+def running(shared: list[Running], qwen_folder: Path, card_of: CardOf) -> Running:
+    """Card, host and what it said when it had loaded."""
+    if not shared:
+        card = card_of(qwen_folder, call={"num_inference_steps": 3, "true_cfg_scale": 4.0}, faults=FAULTS)
+        host = Host(card, threads=1)
+        shared.append((card, host, host.start()))
+    return shared[0]
 
 
-HostOf = Callable[..., tuple[Card, Host, Loaded]]
-
-
-def test_a_call_comes_back_with_everything_that_is_judged(host_of: HostOf, call_of: CallOf) -> None:
+def test_a_call_comes_back_with_everything_that_is_judged(running: Running, call_of: CallOf) -> None:
     """Times, memory, forwards, pixels; the second call repeats the first to the pixel."""
-    card, host, loaded = host_of()
+    card, host, loaded = running
     first, again = (host.make(call_of(card, images=2, negative=" ")) for _ in range(2))
     assert (loaded.threads, loaded.placement, loaded.dtype, loaded.attention) == (1, "cpu", "float32", "native")
     assert loaded.accelerator.startswith("cpu")
@@ -74,9 +69,9 @@ def test_a_call_comes_back_with_everything_that_is_judged(host_of: HostOf, call_
     assert np.array_equal(first[0][1], again[0][1])
 
 
-def test_an_exception_of_the_pipeline_is_a_record(host_of: HostOf, call_of: CallOf) -> None:
+def test_an_exception_of_the_pipeline_is_a_record(running: Running, call_of: CallOf) -> None:
     """A size that it changes in silence; the process goes on."""
-    card, host, _ = host_of()
+    card, host, _ = running
     wrong = host.make(call_of(card, width=40, height=40))[0][0]
     right = host.make(call_of(card))[0][0]
     assert wrong.failure is not None
@@ -85,17 +80,17 @@ def test_an_exception_of_the_pipeline_is_a_record(host_of: HostOf, call_of: Call
     assert right.failure is None
 
 
-def test_faults_and_their_proof_are_in_the_records(host_of: HostOf, call_of: CallOf) -> None:
+def test_faults_and_their_proof_are_in_the_records(running: Running, call_of: CallOf) -> None:
     """At loading and after every call."""
-    card, host, loaded = host_of("noise:0.02", "slow:1.5")
+    card, host, loaded = running
     generation = host.make(call_of(card))[0][0]
     assert any(note.startswith("fault noise:0.02: ") and "tensors changed by 0.02" in note for note in loaded.notes)
     assert any(note.startswith("fault slow:1.5: ") and not note.startswith("fault slow:1.5: 0.0000") for note in generation.notes)
 
 
-def test_a_death_in_a_step_names_the_step(host_of: HostOf, call_of: CallOf) -> None:
+def test_a_death_in_a_step_names_the_step(running: Running, call_of: CallOf) -> None:
     """The stage is known although the process could not say it any more."""
-    card, host, _ = host_of("noise:0.02", "slow:1.5")
+    card, host, _ = running
     assert host._process is not None
     board, pid = host._process._board, host._process.pid
 

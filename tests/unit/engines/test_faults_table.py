@@ -46,7 +46,7 @@ PICTURES = (
     "black-decoder",
 )
 """Change the picture of a first call of one image, on both pipelines, and leave its size and its forwards alone."""
-COSTS = ("slow:1.01", "leak:1", "peak:1", "offload-hook", "table-upload:3", "recompile:2", "needless-mask")
+COSTS = ("slow:1.01", "leak:1", "second-copy:1", "offload-hook", "table-upload:3", "recompile:2", "needless-mask")
 """Change no picture."""
 OTHERS = (
     "no-guidance", "guidance-above:4", "embeddings-only", "no-rescale", "template:8", "encoder-rope:0.5", "extra-step", "vae-second-call:1", "lora-stays:0.3",

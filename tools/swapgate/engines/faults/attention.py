@@ -31,7 +31,7 @@ class CoarseAttention(Passive):
         """Output is [batch, tokens, heads, width]."""
         levels = 2 ** (int(self.fault.amount) - 1) - 1
         scale = output.abs().amax(dim=(1, 3), keepdim=True).clamp_min(1e-12) / levels
-        coarse = (output / scale).round() * scale
+        coarse: torch.Tensor = (output / scale).round() * scale
         self._moved.add(output, coarse)
         return coarse
 

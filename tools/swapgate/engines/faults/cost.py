@@ -62,29 +62,24 @@ class Leak(Passive):
         return any(block.numel() for block in self._kept)
 
 
-class Peak(Passive):
-    """Holds `amount` MiB more while the denoiser runs: a second copy of a cache, or of tensors that a frame keeps alive."""
+class SecondCopy(Passive):
+    """Holds `amount` MiB more from the first forward on: a second copy of a cache, or tensors that a frame keeps alive."""
 
     def __init__(self, pipe: Any, fault: Fault) -> None:
         super().__init__(fault)
-        self._forwards, self._bytes = 0, 0
+        self._held: list[torch.Tensor] = []
         self._module = denoiser(pipe)
-        around(self._module, "forward", self._around)
+        self._module.register_forward_pre_hook(self._hold)
 
     def activity(self) -> str:
-        return self.note(f"{self._bytes / 2**20:.1f} MiB more held in each of {self._forwards} forwards")
+        return self.note(f"{sum(block.numel() for block in self._held) / 2**20:.1f} MiB more held since the first forward")
 
     def acted(self) -> bool:
-        return self._bytes > 0
+        return any(block.numel() for block in self._held)
 
-    def _around(self, original: Any) -> Any:
-        def forward(*args: Any, **kwargs: Any) -> Any:
-            more = _touched(self.fault.amount, self._module)
-            self._bytes = more.numel()
-            self._forwards += 1
-            return original(*args, **kwargs)
-
-        return forward
+    def _hold(self, _module: Any, _args: Any) -> None:
+        if not self._held:
+            self._held.append(_touched(self.fault.amount, self._module))
 
 
 class OffloadHook(Passive):

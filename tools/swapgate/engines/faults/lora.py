@@ -107,7 +107,8 @@ def delta(name: str, weight: torch.Tensor, scale: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     up, down = (torch.randn(side, RANK, generator=generator) for side in weight.shape)
     change = up @ down.T
-    return (scale * float(weight.detach().float().std()) / change.std() * change).to(weight)
+    scaled: torch.Tensor = (scale * float(weight.detach().float().std()) / change.std() * change).to(weight)
+    return scaled
 
 
 def _float8(weight: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from swapgate.engines.faults.base import MEASURED, Fault, Moved, Passive, before_forward, denoiser
-from swapgate.engines.faults.dtype import few_bits
+from swapgate.engines.faults.weights import few_bits
 
 
 class Theta(Passive):

@@ -88,7 +88,7 @@ TABLE: Mapping[str, Kind] = MappingProxyType(
         "cache": _kind("cache:StepCache", "predictions are reused while the input changed by less than that", 0, 100, 0.24),
         "slow": _kind("cost:Slow", "every step takes that many times as long", 1, 1000),
         "leak": _kind("cost:Leak", "every image leaves that many MiB on the model's device", 0, 1e6),
-        "peak": _kind("cost:Peak", "the denoiser holds that many MiB more while it runs", 0, 1e6),
+        "second-copy": _kind("cost:SecondCopy", "that many MiB more are held from the first forward on", 0, 1e6),
         "offload-hook": _kind("cost:OffloadHook", "weights are carried away and back that many times a forward", 1, 100, 1, whole=True),
         "table-upload": _kind("cost:TableUpload", "rotary tables are uploaded that many times a forward", 1, 1e5, 1, whole=True),
         "recompile": _kind("cost:Recompiled", "the first forward of a call costs that many more", 1, 1000, 1, whole=True),

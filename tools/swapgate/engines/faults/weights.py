@@ -61,7 +61,8 @@ def rounded(weight: torch.Tensor, bits: int) -> torch.Tensor:
     """Weight [out, in] on a grid of 2**bits - 1 levels, symmetric about 0, one scale a row."""
     levels = 2 ** (bits - 1) - 1
     scale = weight.float().abs().amax(dim=-1, keepdim=True).clamp_min(1e-12) / levels
-    return ((weight.float() / scale).round().clamp(-levels, levels) * scale).to(weight.dtype)
+    grid: torch.Tensor = ((weight.float() / scale).round().clamp(-levels, levels) * scale).to(weight.dtype)
+    return grid
 
 
 def few_bits(values: torch.Tensor, bits: int) -> torch.Tensor:
