@@ -169,12 +169,15 @@ def test_stages_run_once_and_their_figures_are_appended(tmp_path: Path) -> None:
     assert folders.faults(tmp_path / "a") == []
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, 541.0])
-def test_an_impossible_budget_is_refused(tmp_path: Path, seconds: float) -> None:
-    """Budgets lie above 0 and at 540 s at most."""
+@pytest.mark.parametrize("device, longest", [("cuda", 540), ("cpu", 7200)])
+@pytest.mark.parametrize("too_long", [False, True])
+def test_an_impossible_budget_is_refused(tmp_path: Path, device: str, longest: int, too_long: bool) -> None:
+    """Budgets lie above 0 and at 540 s at most on an accelerator, at two hours on a CPU."""
     stage = Stage(name="a", folder="a", run=lambda ctx: {}, seconds=5)
-    with pytest.raises(UserError, match="540"):
-        run_stages([stage], out=tmp_path, checkpoints=tmp_path, device="cpu", seconds={"a": seconds})
+    for seconds in [longest + 1.0] if too_long else [0.0, -1.0]:
+        with pytest.raises(UserError, match=str(longest)):
+            run_stages([stage], out=tmp_path, checkpoints=tmp_path, device=device, seconds={"a": seconds})
+    assert run_stages([stage], out=tmp_path, checkpoints=tmp_path, device="cpu", seconds={"a": 540.0}) == {"a": {}}
 
 
 def test_a_deadline_shrinks_the_budgets_in_proportion(tmp_path: Path, clock: Clock) -> None:

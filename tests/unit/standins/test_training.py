@@ -15,15 +15,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from swapgate.errors import UserError
-from swapgate.standins import captions, flux, qwen, render, scene
+from swapgate.standins import captions, evaluate, folders, render, scene
 from swapgate.standins.training import __main__ as command
-from swapgate.standins.training import autoencoder, bank, flow, flux_stages, run
-from swapgate.standins.training.stages import (
-    Average,
-    Figures,
-    StageContext,
-    TrainState,
-)
+from swapgate.standins.training import bank, flow, flux_stages, run
+from swapgate.standins.training.stages import Figures, StageContext, TrainState
 
 
 def context(path: Path, **changes: Any) -> StageContext:
@@ -94,9 +89,10 @@ def test_waiting_gives_up_with_a_reason(tmp_path: Path) -> None:
         bank.wait_for(tmp_path / "gone.npz", 0.3)
 
 
-def test_latents_stop_when_told() -> None:
+def test_latents_stop_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first chunk the clock is asked; what is done by then is kept, in order."""
-    codes = bank.training_codes(600, 1)
+    monkeypatch.setattr(render, "CHUNK", 8)
+    codes = bank.training_codes(20, 1)
     asked: list[int] = []
 
     def encode(images: torch.Tensor) -> torch.Tensor:
@@ -132,6 +128,10 @@ class Toy:
         """Always 0.5."""
         return torch.full((len(rows), 64, 64), 0.5)
 
+    def weights(self, rows: torch.Tensor) -> torch.Tensor:
+        """Every token counts the same."""
+        return torch.ones(len(rows), 64, 1)
+
     def predict(self, noisy: torch.Tensor, sigma: torch.Tensor, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Exact at (noisy - clean) / sigma when the layer is the identity with bias -0.5."""
         return self.layer(noisy) / sigma.view(-1, 1, 1)
@@ -155,44 +155,6 @@ def test_the_loss_of_the_true_velocity_is_zero_and_a_step_lowers_any_other() -> 
         toy.layer.weight.copy_(torch.eye(64))
         toy.layer.bias.fill_(-0.5)
     assert float(flow.flow_step(toy, optimiser, parameters, state, settings_)) < 0.05
-
-
-def test_texture_counts_even_where_pixels_average_out() -> None:
-    """A picture smoothed free of grain is worse in texture than one with other grain of the same strength."""
-    generator = torch.Generator().manual_seed(0)
-    flat = torch.zeros(2, 3, 64, 64)
-    grain, other = (flat + 0.1 * torch.randn(flat.shape, generator=generator) for _ in range(2))
-    strength = autoencoder._fine_strength
-    assert (strength(flat) - strength(grain)).abs().mean() > 3 * (strength(other) - strength(grain)).abs().mean()
-    assert float(autoencoder.texture_loss(grain, grain)) == 0.0
-
-
-def test_latent_statistics_normalise_and_have_a_floor() -> None:
-    """Channels come out with mean 0 and deviation 1, but for one that is hardly used."""
-    raw = torch.randn(400, 16, 4, 4) * torch.linspace(0.5, 2, 16).view(1, -1, 1, 1) + 3
-    raw[:, 3] = 3 + 0.001 * torch.randn(400, 4, 4)
-    mean, std = autoencoder.latent_statistics(raw)
-    normal = (raw - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
-    used = [c for c in range(16) if c != 3]
-    assert normal[:, used].std(dim=(0, 2, 3)).sub(1).abs().max() < 0.05
-    assert normal.mean().abs() < 0.05
-    assert float(normal[:, 3].std()) < 0.1
-
-
-@pytest.mark.parametrize("coder", [
-    autoencoder.Coder(model=qwen.build_vae(qwen.QwenShape.tiny()), encode=qwen.encode_images, decode=qwen.decode_latents),
-    autoencoder.Coder(model=flux.build_vae(flux.FluxShape.tiny()), encode=flux.encode_images, decode=flux.decode_latents),
-], ids=["qwen", "flux"])  # fmt: skip
-def test_an_autoencoder_learns(coder: autoencoder.Coder, tmp_path: Path) -> None:
-    """A few dozen steps on a few pictures bring both autoencoders' loss down, and the weights are left for the flow."""
-    ctx = context(tmp_path, stage="qwen-vae")
-    pictures = bank.picture_bank(bank.training_codes(8, 0), ctx.seeded())[:, :, ::2, ::2]
-    parameters = [p for p in coder.model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=3e-3)
-    state = TrainState(modules={"vae": coder.model}, optimiser=optimiser, average=Average(parameters), generator=ctx.seeded())
-    with qwen.single_frame():
-        losses = [float(autoencoder._step(coder, pictures, optimiser, parameters, state)) for _ in range(25)]
-    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
 
 
 def test_low_guidance_mistrusts_the_caption() -> None:
@@ -241,36 +203,89 @@ def test_a_wrong_budget_on_the_command_line_is_the_users_mistake(tmp_path: Path,
     assert "a number of seconds" in capsys.readouterr().err
 
 
-def test_chains_run_side_by_side_and_report(tmp_path: Path) -> None:
+INSTEAD = """#!/bin/sh
+echo "$@"
+touch "{folder}/$6"
+until [ -e "{folder}/qwen-words" ] && [ -e "{folder}/flux-nothing" ]; do sleep 0.05; done
+[ "$6" = qwen-words ] || exit 2
+"""
+"""In place of the interpreter: writes down its arguments and ends only once both chains have begun."""
+
+
+def test_chains_run_side_by_side_and_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each chain is a process with its own log; a chain that fails is told from one that does not."""
-    results = run.launch(
-        [("cpu", ["qwen-words"]), ("cpu", ["flux-nothing"])],
-        ["--out", str(tmp_path), "--budget", "tiny"], tmp_path / "logs",
-    )  # fmt: skip
-    assert results == {"qwen-words": 0, "flux-nothing": 2}
-    assert "64" not in results
-    assert "captions" in (tmp_path / "logs" / "qwen-words.log").read_text(encoding="utf-8")
+    stub = tmp_path / "python"
+    stub.write_text(INSTEAD.format(folder=tmp_path), encoding="utf-8")
+    stub.chmod(0o755)
+    monkeypatch.setattr(run.sys, "executable", str(stub))
+    arguments = ["--out", str(tmp_path), "--budget", "tiny"]
+    assert command.main([*arguments, "--chain", "cpu=qwen-words", "--chain", "cpu=flux-nothing"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"qwen-words": 0, "flux-nothing": 2}
+    begun = (tmp_path / "logs" / "qwen-words.log").read_text(encoding="utf-8").split()
+    assert begun[:2] == ["-m", "swapgate.standins.training"]
+    understood = command._parser().parse_args(begun[2:])
+    assert (understood.device, understood.which, understood.budget, understood.out) == ("cpu", ["qwen-words"], "tiny", tmp_path)
 
 
 @pytest.mark.parametrize("model", ["qwen", "flux"])
 def test_a_rehearsal_goes_from_nothing_to_a_folder_that_draws(model: str, tmp_path: Path) -> None:
     """All stages in a few steps: the folder loads plainly, draws, has no fault, and training.json tells of each stage."""
-    from diffusers import DiffusionPipeline
-
-    from swapgate.standins import evaluate, folders
-
     figures = run.train(tmp_path, (model,), budget="tiny", device="cpu")
     folder = tmp_path / f"standin-{model}"
+    draws(folder)
+    entries = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    assert [entry["stage"] for entry in entries] == list(figures) == [stage.name for stage in run.stages_of(model)]
+    assert all(entry["rehearsal"] for entry in entries)
+    assert figures[f"{model}-flow"]["bytes"] == folders.folder_bytes(folder) or figures[f"{model}-flow"]["bytes"] > 0
+    if further := [stage.name for stage in run.further_stages_of(model)]:
+        trains_on(tmp_path, folder, further)
+
+
+def draws(folder: Path) -> None:
+    """The folder is without faults and draws for an English and a Chinese prompt."""
+    from diffusers import DiffusionPipeline
+
     assert folders.faults(folder) == []
     pipeline = DiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     images = evaluate.draw(pipeline, ["a red cup", "一只红色的杯子"], steps=2)
     assert images.shape == (2, 3, 128, 128)
     assert bool(images.isfinite().all())
+
+
+def trains_on(out: Path, folder: Path, names: list[str]) -> None:
+    """The further stages change the weights of every part but not the words, and add to the folder's history."""
+    before = folder_digests(folder)
+    history = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    figures = run.train(out, names, budget="tiny", device="cpu", checkpoints=out / "further")
+    draws(folder)
+    after = folder_digests(folder)
+    same = {name for name in before if before[name] == after[name]}
+    assert not {name for name in same if name.endswith(".safetensors")}
+    assert same >= {name for name in before if name.startswith("tokenizer")}
     entries = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    assert [entry["stage"] for entry in entries] == list(figures) == [stage.name for stage in run.stages_of(model)]
-    assert all(entry["rehearsal"] for entry in entries)
-    assert figures[f"{model}-flow"]["bytes"] == folders.folder_bytes(folder) or figures[f"{model}-flow"]["bytes"] > 0
+    assert entries[: len(history)] == history
+    assert [entry["stage"] for entry in entries[len(history) :]] == list(figures) == names
+    assert set(figures["flux-flow-more"]["read_right"]) == {"clip", "t5"}
+
+
+def folder_digests(folder: Path) -> dict[str, str]:
+    """The digest of every file but SHA256SUMS itself."""
+    lines = (folder / folders.DIGESTS).read_text(encoding="utf-8").splitlines()
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def test_training_on_needs_a_folder_to_begin_with(tmp_path: Path) -> None:
+    """Without a pipeline there, the part that is missing is named and how to get one."""
+    with pytest.raises(UserError, match="vae"):
+        run.train(tmp_path, ["flux-vae-more"], budget="tiny", device="cpu")
+
+
+def test_further_stages_run_only_when_named() -> None:
+    """A model's name means its own stages; a further stage is found by its name."""
+    assert [stage.name for stage in run.chosen_stages(["flux"])] == ["flux-words", "flux-vae", "flux-flow"]
+    assert [stage.name for stage in run.chosen_stages(["flux-flow-more"])] == ["flux-flow-more"]
+    assert run.further_stages_of("qwen") == ()
 
 
 def test_training_captions_say_what_the_scene_is() -> None:

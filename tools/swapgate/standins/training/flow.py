@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from swapgate.standins import evaluate
 from swapgate.standins.training.stages import Average, Figures, StageContext, TrainState, set_rate
@@ -33,6 +32,10 @@ class FlowModel(Protocol):
 
     def latents(self, rows: Tensor) -> Tensor:
         """Clean packed latents [n, 64, 64] of these rows, normalised, float32."""
+        ...
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """What errors in each token of these rows count [n, 64, 1]; see `bank.object_weights`."""
         ...
 
     def pipeline(self, mu: float) -> Any:
@@ -89,7 +92,7 @@ def flow_step(
     state: TrainState,
     settings: FlowSettings,
 ) -> Tensor:
-    """One step of gradient descent on the mean squared error of the velocity; returns the loss."""
+    """One step of gradient descent on the weighted mean squared error of the velocity; returns the loss."""
     generator = state.generator
     assert generator is not None
     device = generator.device
@@ -100,7 +103,8 @@ def flow_step(
     at = sigma.view(-1, 1, 1)
     with torch.autocast(device.type, dtype=torch.bfloat16):
         predicted = model.predict((1 - at) * clean + at * noise, sigma, rows, generator)
-    loss = functional.mse_loss(predicted.float(), noise - clean)
+    weights = model.weights(rows)
+    loss = ((predicted.float() - (noise - clean)).square() * weights).mean() / weights.mean()
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     length = nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -130,7 +134,7 @@ def choose_call(
     best: tuple[float, float, str] = (-1.0, mus[0], next(iter(calls)))
     for mu in mus:
         for name, call in calls.items():
-            if context.remaining < 6.0 and shares and not context.tiny:
+            if shares and (len(shares) == 2 if context.tiny else context.remaining < 6.0):
                 break
             share = _share(model, settings, mu=mu, call=call)
             shares[f"mu {mu} {name}"] = share
@@ -139,10 +143,10 @@ def choose_call(
     return best[1], best[2], shares
 
 
-def measure_folder(context: StageContext) -> Figures:
+def measure_folder(context: StageContext, n: int | None = None) -> Figures:
     """Figures of the folder as saved, loaded anew in float32: free and canonical wording, English and Chinese."""
-    n = 2 if context.tiny else 512
-    figures: Figures = {}
+    n = n or (2 if context.tiny else 512)
+    figures: Figures = {"measured": n}
     for worded in ("free", "canonical"):
         made = evaluate.evaluate(context.out, n=n, device=str(context.device), seed=1, worded=worded)
         context.log(f"folder, {worded} wording: {made}")

@@ -7,6 +7,7 @@ picture comes with another picture's caption, so the model learns to trust the w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from swapgate.standins.training import autoencoder, bank, flow
 from swapgate.standins.training.stages import Figures, Stage, StageContext
 
 SCENES = 120_000
-TINY_SCENES = 64
+TINY_SCENES = 32
 WORDINGS = (bank.Wording(chinese=0.025, narrow=0.8), bank.Wording(chinese=0.025, narrow=0.8))
 SETTINGS = flow.FlowSettings(batch=384, look_seconds=12.0, look_images=192, look_languages=("en",), stop_at=0.80, peak=1e-3)
 TIME_SHIFTS = (0.7,)
@@ -48,14 +49,20 @@ def words(context: StageContext) -> Figures:
     clip.save_pretrained(context.path("flux-clip-tokenizer"))
     t5.save_pretrained(context.path("flux-t5-tokenizer"))
 
-    def encode_with(tokenizer: Any, length: int) -> Any:
-        return lambda some: tokenizer(some, padding="max_length", max_length=length, truncation=True)["input_ids"]
-
-    made = bank.token_words(texts, encode_with(clip, tokenizers.CLIP_LENGTH), blank="", pad=int(clip.pad_token_id))
-    made.save(context.path("flux-clip-words.npz"))
-    made = bank.token_words(texts, encode_with(t5, flux.TEXT_LENGTH), blank="", pad=int(t5.pad_token_id))
+    encoded(texts, clip, tokenizers.CLIP_LENGTH).save(context.path("flux-clip-words.npz"))
+    made = encoded(texts, t5, flux.TEXT_LENGTH)
     made.save(context.path("flux-t5-words.npz"))
     return {"clip_tokens": len(clip), "t5_tokens": len(t5), "captions": int(made.lengths.numel())}
+
+
+def encoded(texts: Sequence[Sequence[str]], tokenizer: Any, length: int) -> bank.Words:
+    """Captions (wordings of n texts) as token ids [w, n, length], padded and cut as the pipeline does it."""
+
+    def encode(some: list[str]) -> list[list[int]]:
+        ids: list[list[int]] = tokenizer(some, padding="max_length", max_length=length, truncation=True)["input_ids"]
+        return ids
+
+    return bank.token_words(texts, encode, blank="", pad=int(tokenizer.pad_token_id))
 
 
 def vae(context: StageContext) -> Figures:
@@ -95,6 +102,7 @@ class FluxFlow:
         self.vae.register_to_config(shift_factor=shift, scaling_factor=scaling)
         self.packed = bank.pack((raw - shift) * scaling)
         self.rows = len(self.packed)
+        self.codes = bank.training_codes(self.rows, context.seed + 1_000_000).to(context.device)
         self.transformer = flux.build_transformer(shape).to(context.device)
         self.clip = flux.build_clip(shape, self.clip_tokenizer).to(context.device)
         self.t5 = flux.build_t5(shape, self.t5_tokenizer).to(context.device)
@@ -104,12 +112,14 @@ class FluxFlow:
         """Clean packed latents [n, 64, 64] of these rows."""
         return self.packed[rows].float()
 
+    def weights(self, rows: Tensor) -> Tensor:
+        """What errors in each token of these rows count [n, 64, 1]."""
+        return bank.object_weights(self.codes[rows])
+
     def predict(self, noisy: Tensor, sigma: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Velocity for a random caption of each row, at a random guidance that says how far it can be trusted."""
         n, device = len(rows), rows.device
-        low, high = GUIDANCE_RANGE
-        guidance = low + (high - low) * torch.rand(n, generator=generator, device=device)
-        rows = mistrusted(rows, guidance, self.rows, generator)
+        rows, guidance = guided(rows, self.rows, generator)
         which = torch.randint(len(self.t5_words.ids), (n,), generator=generator, device=device)
         pooled = self.clip(self.clip_words.ids[which, rows].long()).pooler_output
         text = self.t5(self.t5_words.ids[which, rows].long()).last_hidden_state
@@ -121,6 +131,13 @@ class FluxFlow:
             vae=self.vae, transformer=self.transformer, clip=self.clip, clip_tokenizer=self.clip_tokenizer, t5=self.t5,
             t5_tokenizer=self.t5_tokenizer, mu=mu,
         )  # fmt: skip
+
+
+def guided(rows: Tensor, bank_rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows [n] whose captions are used, and random guidance values [n] that say how far they can be trusted."""
+    low, high = GUIDANCE_RANGE
+    guidance = low + (high - low) * torch.rand(len(rows), generator=generator, device=rows.device)
+    return mistrusted(rows, guidance, bank_rows, generator), guidance
 
 
 def mistrusted(rows: Tensor, guidance: Tensor, bank_rows: int, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from swapgate.standins.training import autoencoder, bank, flow
 from swapgate.standins.training.stages import Figures, Stage, StageContext
 
 SCENES = 160_000
-TINY_SCENES = 64
+TINY_SCENES = 32
 BLANK_SHARE = 0.1
 WORDINGS = (
     bank.Wording(chinese=0.0, narrow=0.0),
@@ -89,6 +89,7 @@ class QwenFlow:
         self.vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
         self.packed = bank.pack((raw - mean.view(1, -1, 1, 1).half()) / std.view(1, -1, 1, 1).half())
         self.rows = len(self.packed)
+        self.codes = bank.training_codes(self.rows, context.seed).to(context.device)
         self.transformer = qwen.build_transformer(shape).to(context.device)
         self.text_encoder = qwen.build_text_encoder(shape, self.tokenizer).to(context.device)
         self.text_encoder.model.visual.requires_grad_(False)
@@ -97,6 +98,10 @@ class QwenFlow:
     def latents(self, rows: Tensor) -> Tensor:
         """Clean packed latents [n, 64, 64] of these rows."""
         return self.packed[rows].float()
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """What errors in each token of these rows count [n, 64, 1]."""
+        return bank.object_weights(self.codes[rows])
 
     def predict(self, noisy: Tensor, sigma: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Velocity for a random caption of each row, a tenth of them replaced by the negative prompt."""

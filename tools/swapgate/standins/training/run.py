@@ -44,6 +44,15 @@ def stages_of(model: str) -> tuple[Stage, ...]:
     )  # fmt: skip
 
 
+def further_stages_of(model: str) -> tuple[Stage, ...]:
+    """Stages that train a finished folder on; they run only when named."""
+    if model == "flux":
+        from swapgate.standins.training import flux_more
+
+        return flux_more.stages()
+    return ()
+
+
 def train(
     out: Path,
     which: Sequence[str] = MODELS,
@@ -106,8 +115,9 @@ def chosen_stages(which: Sequence[str]) -> list[Stage]:
     found: list[Stage] = []
     for name in which:
         model = name.split("-")[0]
-        stages = stages_of(model)
-        named = [stage for stage in stages if name in (model, stage.name)]
+        own = stages_of(model)
+        stages = own + further_stages_of(model)
+        named = list(own) if name == model else [stage for stage in stages if name == stage.name]
         if not named:
             raise UserError(
                 where="swapgate standins train", key="which", value=name,
