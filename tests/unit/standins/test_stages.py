@@ -169,7 +169,7 @@ def test_stages_run_once_and_their_figures_are_appended(tmp_path: Path) -> None:
     assert folders.faults(tmp_path / "a") == []
 
 
-@pytest.mark.parametrize("device, longest", [("cuda", 540), ("cpu", 7200)])
+@pytest.mark.parametrize(("device", "longest"), [("cuda", 540), ("cpu", 7200)])
 @pytest.mark.parametrize("too_long", [False, True])
 def test_an_impossible_budget_is_refused(tmp_path: Path, device: str, longest: int, too_long: bool) -> None:
     """Budgets lie above 0 and at 540 s at most on an accelerator, at two hours on a CPU."""
