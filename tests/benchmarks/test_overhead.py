@@ -5,7 +5,9 @@ of the suite (timed around the call, inside that process) and once on the suite'
 to the last score on file). Which comes first alternates, so that what the machine does falls on both alike; the bounds
 are drawn from rounds as pairs for the same reason. A process is as a whole a little faster or slower than its twin,
 by where its memory lies, so both are started afresh several times (Kalibera and Jones, 2013), and the range over these
-launches is shown: a difference smaller than it means nothing.
+launches is shown: a difference smaller than it means nothing. Both processes have the allocator's thresholds of a host:
+left to itself glibc moves them, and a bare call then loses up to a tenth to page faults that the suite would be given
+credit for.
 
 The reference picture of the drift metrics is another picture, one that was never scored: an unchanged one is equal by
 its hash and would cost nothing. Kept out, and stated in `extra_info`: what a run pays once (loading the judge, its texts).
@@ -14,6 +16,7 @@ its hash and would cost nothing. Kept out, and stated in `extra_info`: what a ru
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -31,7 +34,7 @@ import pytest
 from swapgate.cards import Card
 from swapgate.config import find_config
 from swapgate.gates.resampling import Estimate, ratio_of_medians
-from swapgate.hosts.process import Host
+from swapgate.hosts.process import ALLOCATOR, Host
 from swapgate.plan import Call, Request
 from swapgate.runs.folder import RunFolder
 from swapgate.suite.generate import record
@@ -43,8 +46,7 @@ from swapgate.tasks import Task
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 0.10  # of the bare call
-NOISE = 0.05  # what other work on the machine may add to the figure before the test fails
-LAUNCHES = 3  # of both processes
+LAUNCHES = 4  # of both processes
 ROUNDS = 8  # in each launch
 WARM_UP = 2
 ALPHA = 0.025  # one-sided: the bounds make a 95 % interval
@@ -60,6 +62,7 @@ class Bare:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**ALLOCATOR, **os.environ},
             text=True,
         )
         self._seconds = seconds
@@ -176,7 +179,7 @@ def arms(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Arms]:
 
 
 def test_overhead(benchmark: Any, arms: Arms, say: Callable[[str], None]) -> None:
-    """Under 10 % of the bare call, within the stated noise of the machine."""
+    """Under 10 % of the bare call: the estimate itself, with no allowance for a busy machine."""
     planned = build_plan(arms.setup).calls[arms.card.id]
     once = arms.learn(planned)
     calls, rounds = cycle(planned[WARM_UP:]), iter(range(LAUNCHES * ROUNDS))
@@ -200,9 +203,9 @@ def test_overhead(benchmark: Any, arms: Arms, say: Callable[[str], None]) -> Non
     benchmark.pedantic(lambda: arms.full(now[0]), setup=before, teardown=after, rounds=LAUNCHES * ROUNDS)
     assert len(arms.bare_seconds) == LAUNCHES * ROUNDS
     found = report(benchmark, say, arms, once)
-    if found.low - 1 < LIMIT and found.effect - 1 >= LIMIT + NOISE:
-        pytest.fail(f"undecided: [{found.low - 1:+.1%}, {found.high - 1:+.1%}] spans {LIMIT:.0%}; measure again on a machine that does nothing else")
-    assert found.effect - 1 < LIMIT + NOISE, f"the suite adds {found.effect - 1:.1%} to a bare call; at most {LIMIT:.0%}, and {NOISE:.0%} for noise"
+    undecided = "" if found.low - 1 >= LIMIT else "; undecided, for the interval reaches below: measure again on a machine that does nothing else"
+    shown = f"{found.effect - 1:+.1%} [{found.low - 1:+.1%}, {found.high - 1:+.1%}]"
+    assert found.effect - 1 < LIMIT, f"the suite adds {shown} to a bare call; under {LIMIT:.0%} is asked{undecided}"
 
 
 def report(benchmark: Any, say: Callable[[str], None], arms: Arms, once: float) -> Estimate:
@@ -220,7 +223,6 @@ def report(benchmark: Any, say: Callable[[str], None], arms: Arms, once: float) 
         n=len(bare),
         launches=launches,
         limit=LIMIT,
-        noise=NOISE,
         bare_median=median,
         bare_quartiles=quartiles,
         per_cent_by_part=shares,

@@ -34,15 +34,15 @@ CLOSE_SECONDS = 10.0
 RESTARTS = 1
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from swapgate.hosts.child import main; main(*sys.argv[2:])"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024), "MALLOC_TRIM_THRESHOLD_": str(1024 * 1024 * 1024)}
+"""glibc moves both thresholds by what happens to be freed (mallopt(3)), so that of two processes of the same code one
+gives its large blocks back and takes them anew in every call and the other does not: tens of thousands of page faults.
+Set, they stay where they are: the first is the largest that glibc would come to by itself."""
 _DEFAULTS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is only deterministic with a fixed workspace
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    # glibc moves both thresholds by what happens to be freed (mallopt(3)), so that of two processes of the same code one
-    # gives its large blocks back and takes them anew in every call and the other does not: thousands of page faults a
-    # call. Set, they stay where they are: the first is the largest that glibc would come to by itself.
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
-    "MALLOC_TRIM_THRESHOLD_": str(1024 * 1024 * 1024),
+    **ALLOCATOR,
 }
 
 Made = list[tuple[Generation, Pixels | None]]
