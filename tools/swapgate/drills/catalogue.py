@@ -53,7 +53,7 @@ _WEIGHTS = (
         "The decoder is not run in float32 any more and overflows.",
     ),
     _drill(
-        "vae-second-call", ("vae-second-call:3", "vae-second-call:1", "vae-second-call:0"), ("drift",), _COST, ("diffusers #14184",),
+        "vae-second-call", ("vae-second-call:5", "vae-second-call:2", "vae-second-call:1"), ("drift",), _COST, ("diffusers #14184",),
         "The first call leaves the VAE in a smaller type, and every later call decodes with it.",
     ),
     _drill(
@@ -61,7 +61,7 @@ _WEIGHTS = (
         "Keys of an adapter match nothing and are skipped without a word.",
     ),
     _drill(
-        "lora-accumulates", ("lora-stays:0.1", "lora-stays:0.5", "lora-stays:1"), ("drift",), _COST, ("diffusers #5604", "diffusers #10397", "diffusers #14385", "diffusers #5170"),
+        "lora-accumulates", ("lora-stays:0.02", "lora-stays:0.2", "lora-stays:1"), ("drift",), _COST, ("diffusers #5604", "diffusers #10397", "diffusers #14385", "diffusers #5170"),
         "An adapter is fused at every call and never taken out, so that calls differ more and more.",
     ),
     _drill(
@@ -80,11 +80,11 @@ _SCHEDULE = (
         "The default shift is that of another model (2.6 where 1.15 was meant, a factor of 2.26).",
     ),
     _drill(
-        "no-shift", ("no-shift", "shift:0.1", "shift:0.05"), ("drift",), _COST, ("mflux #362",),
+        "no-shift", ("no-shift", "shift:0.05", "shift:0.02"), ("drift",), _COST, ("mflux #362",),
         "The schedule is not shifted; beyond the mild dose it is shifted the other way.",
     ),
     _drill(
-        "no-terminal", ("terminal:0.1", "terminal:0.5", "terminal:0.7"), ("drift",), _COST, ("mflux #362",),
+        "no-terminal", ("terminal:0.5", "terminal:0.7", "terminal:0.9"), ("drift",), _COST, ("mflux #362",),
         "The schedule ends at another sigma than the model was trained for.",
     ),
     _drill(
@@ -142,15 +142,15 @@ _TEXT = (
         "Tokens of the prompt's template are taken for the prompt.", pipelines=(QWEN,),
     ),
     _drill(
-        "truncation", ("truncate:14", "truncate:8", "truncate:4"), ("usability", "drift"), _COST, ("diffusers #9763",),
+        "truncation", ("truncate:14", "truncate:8", "truncate:4"), ("usability", "drift", "stability"), _COST, ("diffusers #9763",),
         "Prompts are cut, and what stands at their end is lost.",
     ),
     _drill(
-        "tokenizer", ("tokenizer:0.05", "tokenizer:0.5", "tokenizer:1"), ("usability", "drift"), _COST, ("transformers #12648",),
+        "tokenizer", ("tokenizer:0.02", "tokenizer:0.5", "tokenizer:1"), ("usability", "drift"), _COST, ("transformers #12648",),
         "The tokenizer of an update numbers tokens otherwise.",
     ),
     _drill(
-        "encoder-rope", ("encoder-rope:0.995", "encoder-rope:0.9", "encoder-rope:0.5"), ("usability", "drift"), _COST, ("ComfyUI #9435",),
+        "encoder-rope", ("encoder-rope:0.995", "encoder-rope:0.9", "encoder-rope:0.5"), ("usability", "drift", "stability"), _COST, ("ComfyUI #9435",),
         "The text encoder's rotary positions are wrong.", pipelines=(QWEN,),
     ),
     _drill(
@@ -169,7 +169,7 @@ _ATTENTION = (
         "An attention kernel of few bits is too coarse for this model's queries and keys.",
     ),
     _drill(
-        "text-lengths", (None, "shifted-mask:4", "shifted-mask:10"), ("drift",), _COST, ("diffusers #12702",),
+        "text-lengths", (None, "shifted-mask:4", "shifted-mask:10"), ("usability", "drift"), _COST, ("diffusers #12702",),
         "The mask of the text, or its length, is that of another layout.",
     ),
     _drill(

@@ -44,12 +44,14 @@ class DecoderOverflow(Overflow):
     """The same in the VAE's decoder, whose upcast to float32 was lost."""
 
     def _places(self, pipe: Any) -> list[Any]:
-        decoder = pipe.vae.decoder
-        return [child for name, child in decoder.named_modules() if "resnets" in name and name.count(".") <= 3] or list(decoder.children())
+        return _parts(pipe.vae.decoder)
 
 
 class SecondCall(Passive):
-    """The first decoding casts the VAE down in place: every later one runs with `amount` bits of mantissa, its latents too."""
+    """The first decoding casts the VAE down in place: every later one has `amount` bits of mantissa.
+
+    That goes for its weights, for the latents that it is given and for what its blocks pass on.
+    """
 
     def __init__(self, pipe: Any, fault: Fault) -> None:
         super().__init__(fault)
@@ -76,3 +78,13 @@ class SecondCall(Passive):
             for weight in self._vae.parameters():
                 weight.copy_(few_bits(weight, int(self.fault.amount)))
                 self._tensors += 1
+        for part in _parts(self._vae.decoder):
+            part.register_forward_hook(self._shorten)
+
+    def _shorten(self, _module: Any, _args: Any, output: Any) -> Any:
+        return few_bits(output, int(self.fault.amount)) if torch.is_tensor(output) else output
+
+
+def _parts(decoder: Any) -> list[Any]:
+    """The residual blocks of a decoder, or its children where it has none of that name."""
+    return [child for name, child in decoder.named_modules() if "resnets" in name and name.count(".") <= 3] or list(decoder.children())

@@ -95,7 +95,7 @@ class LoraScaleIgnored(Passive):
 
     def _adapter(self, change: torch.Tensor) -> Any:
         def hook(_module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
-            adapted = output + args[0] @ change.T.to(output)
+            adapted: torch.Tensor = output + args[0] @ change.T.to(output)
             self._moved.add(output, adapted)
             return adapted
 
