@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +53,6 @@ prompts = { en = "an orange cat by a sunlit window, film grain", zh = "阳光窗
 
 
 PYPROJECT = '[tool.swapgate]\n[tool.pytest]\ntestpaths = ["tests/gates"]\naddopts = ["--import-mode=importlib"]\n'
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Known without pytest-xdist, too: markers are strict."""
-    config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one worker, one after another")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +148,15 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, template
         monkeypatch.delenv(variable, raising=False)
     write_project(pytester.path)
     return Project(pytester, template)
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The project of `real.py`, with the real model."""
+    spec = importlib.util.spec_from_file_location("swapgate_real_project", Path(__file__).with_name("real.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # a frozen dataclass looks itself up there
+    spec.loader.exec_module(module)
+    return module.project(tmp_path_factory.mktemp("real"))

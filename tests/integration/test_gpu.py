@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MODEL = "standin-qwen"
 FORWARDS = 16  # eight steps, each with and without the prompt
 
-pytestmark = [pytest.mark.gpu, pytest.mark.xdist_group("real")]
+pytestmark = [pytest.mark.gpu]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,6 @@ MOST_BYTES = 60 * 10**6
 SCENES = 24
 CASES = 64
 
-pytestmark = [pytest.mark.xdist_group("real")]
-
 
 def recorded(name: str) -> dict[str, Any]:
     """The figures of the last stage of a stand-in's training."""
