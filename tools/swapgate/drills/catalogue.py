@@ -104,7 +104,7 @@ _SCHEDULE = (
         "The scheduler draws noise without the request's generator, and no picture repeats.",
     ),
     _drill(
-        "seed-unset", ("seed-lost:0.1", "seed-lost:0.5", "seed-lost"), ("drift",), (*_COST, "usability"), ("diffusers #10964", "ComfyUI aeba0b3a"),
+        "seed-unset", ("seed-lost:0.4", "seed-lost:0.75", "seed-lost"), ("drift",), (*_COST, "usability"), ("diffusers #10964", "ComfyUI aeba0b3a"),
         "Some seeds count as unset, and such a picture is another every time.",
     ),
     _drill(
