@@ -1,14 +1,17 @@
 """Planted faults in the real bundled pipeline, run as a user runs the gates: each turns its own gate red.
 
-Noise on the denoiser's weights, dose in spreads of each tensor; 20 images (portrait and count, zh and en), measured:
+Noise on the denoiser's weights, dose in spreads of each tensor; 20 images (portrait and count, zh and en), the last line of
+the 12 images of these tests, measured:
 
-    dose    SSIM median (least)    PSNR median (least)    drift
-    0.005   0.9995 (0.9995)        57.4 dB (54.6 dB)      PASS
-    0.02    0.9981 (0.9975)        47.3 dB (43.9 dB)      PASS
-    0.05    0.9938 (0.9909)        39.3 dB (35.6 dB)      PASS
-    0.1     0.9795 (0.9704)        33.1 dB (30.1 dB)      REGRESSION
+    dose    SSIM median (least)    PSNR median (least)
+    0.005   0.9995 (0.9995)        57.4 dB (54.6 dB)
+    0.02    0.9981 (0.9975)        47.3 dB (43.9 dB)
+    0.05    0.9938 (0.9909)        39.3 dB (35.6 dB)
+    0.1     0.9795 (0.9704)        33.1 dB (30.1 dB)
+    0.2     0.9378 (0.9290)        27.4 dB (25.3 dB)
 
-A difference is visible below SSIM 0.98 or PSNR 30 dB, so 0.1 is the smallest dose of that grid that changes pictures visibly.
+A difference is visible below SSIM 0.98 or PSNR 30 dB. At 0.1 it is in 8 of the 12 images, which 8 repeats in the null
+cannot tell from chance at the false-alarm budget of a run (p = 0.012); 0.2 is the smallest dose that shows in every image.
 """
 
 from __future__ import annotations
@@ -39,12 +42,12 @@ def faulty(real: Any) -> Any:
 
 
 def test_noise_on_the_weights_is_drift(faulty: Any) -> None:
-    """The smallest dose that visibly changes pictures; whether they are less usable is not said."""
+    """The smallest dose that visibly changes every picture; whether they are less usable is not said."""
     assert faulty.status == pytest.ExitCode.TESTS_FAILED, faulty.output
     assert faulty.verdict("drift", "noisy")["status"] == "REGRESSION", faulty.output
     assert {"latency", "memory"} & faulty.red("noisy") == set(), faulty.output
     ssim = faulty.images("noisy", "ssim")
-    assert 0.9 < min(ssim) < 0.98, "the docstring's figures are of another dose"
+    assert 0.9 < min(ssim) < max(ssim) < 0.98, "the docstring's figures are of another dose"
 
 
 def test_guidance_switched_off_is_drift_and_is_named(faulty: Any) -> None:
