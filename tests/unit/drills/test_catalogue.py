@@ -87,7 +87,7 @@ def test_doses_rise(one: Drill) -> None:
 def test_drills_are_chosen_by_what_a_pipeline_has() -> None:
     """A pipeline without a template has no drill of it; a batch is needed for what only a batch shows."""
     assert {one.id for one in drills_for(QWEN)} - {one.id for one in drills_for(FLUX)} == {
-        "template", "encoder-rope", "guidance-embeddings", "guidance-rescale",
+        "template", "encoder-rope", "guidance-embeddings", "guidance-rescale", "text-lengths", "mask-removed",
     }  # fmt: skip
     assert {one.id for one in drills_for(QWEN, images=2)} - {one.id for one in drills_for(QWEN)} == {"batch-embeddings", "batch-order"}
     assert all("severe" in one.doses for one in drills_for(QWEN, dose="severe"))

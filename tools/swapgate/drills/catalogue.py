@@ -61,7 +61,7 @@ _WEIGHTS = (
         "Keys of an adapter match nothing and are skipped without a word.",
     ),
     _drill(
-        "lora-accumulates", ("lora-stays:0.02", "lora-stays:0.2", "lora-stays:1"), ("drift",), _COST, ("diffusers #5604", "diffusers #10397", "diffusers #14385", "diffusers #5170"),
+        "lora-accumulates", ("lora-stays:0.02", "lora-stays:0.5", "lora-stays:2"), ("drift",), _COST, ("diffusers #5604", "diffusers #10397", "diffusers #14385", "diffusers #5170"),
         "An adapter is fused at every call and never taken out, so that calls differ more and more.",
     ),
     _drill(
@@ -154,7 +154,7 @@ _TEXT = (
         "The text encoder's rotary positions are wrong.", pipelines=(QWEN,),
     ),
     _drill(
-        "encoder-kernel", ("encoder-attention:0.2", "encoder-attention:0.5", "encoder-attention:1"), ("drift",), _COST, ("pytorch #193893", "pytorch #196678"),
+        "encoder-kernel", ("encoder-attention:0.1", "encoder-attention:0.5", "encoder-attention:1"), ("drift",), _COST, ("pytorch #193893", "pytorch #196678"),
         "An attention kernel corrupts some heads of the text encoder without a word.",
     ),
     _drill(
@@ -170,11 +170,11 @@ _ATTENTION = (
     ),
     _drill(
         "text-lengths", (None, "shifted-mask:4", "shifted-mask:10"), ("usability", "drift"), _COST, ("diffusers #12702",),
-        "The mask of the text, or its length, is that of another layout.",
+        "The mask of the text, or its length, is that of another layout.", pipelines=(QWEN,),
     ),
     _drill(
         "mask-removed", ("no-mask:1", "no-mask:8", "no-mask:64"), ("drift",), ("memory",), ("diffusers #11065",),
-        "The attention mask is gone, and padding is attended to.",
+        "The attention mask is gone, and padding is attended to.", pipelines=(QWEN,),
     ),
     _drill(
         "rope-theta", ("rope-theta:5000", "rope-theta:1000", "rope-theta:100"), ("drift",), _COST, ("diffusers #10115",),

@@ -19,7 +19,8 @@ class Drill:
     id: its name. about: what goes wrong, in a sentence. sources: public issues and commits where it did.
     mild, moderate, severe: fault specs of `swapgate.engines.faults`; mild is near the floor of the gate that should
     see it, moderate clearly beyond, None where the fault has no such dose.
-    fires: gates that must be red at the moderate dose, and at the severe one. quiet: gates that must not be at any dose;
+    fires: gates that must be red at the moderate dose, and at the severe one; usability and stability only of a model that
+    has usable pictures to lose, latency and memory only against a baseline of the same cohort. quiet: gates that must not be at any dose;
     the others may, as the dose and the prompts have it. specific: a drill of specificity, which changes no quality.
     pipelines: classes that have what the fault damages. images: how many a call must make for the fault to show.
     """
