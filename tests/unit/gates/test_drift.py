@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -236,3 +237,13 @@ def test_the_seed_deviation_is_pooled_within_prompts(build: Any) -> None:
     scores = [build.score(task=task, seed=s, alignment=level + s * 0.02) for task, level in (("a", 0.1), ("b", 0.5)) for s in (0, 1)]
     assert seed_deviation(scores) == pytest.approx(np.std([0.0, 0.02], ddof=1))
     assert seed_deviation(scores[::2]) is None
+
+
+def test_a_model_that_hardly_varies_does_not_make_a_thousandth_look_large(build: Any) -> None:
+    """Seeds that differ by 0.0005 and a fall of 0.001: two seed deviations, and nothing that anybody sees."""
+    theirs = [build.score(task=f"t{p}", seed=s, alignment=0.3 + 0.0005 * s, image=f"a{p}{s}") for p in range(12) for s in range(3)]
+    ours = [replace(one, alignment=one.alignment - 0.001, image=f"b{one.image}") for one in theirs]
+    other = drifts(build, 12, 0.2, 0)
+    found = named(run(build, other, drifts(build, 20, 0.001, 1), ours=ours, theirs=theirs), "alignment")
+    assert found.status is not Status.REGRESSION
+    assert found.effect == pytest.approx(-0.05)

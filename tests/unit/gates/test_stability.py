@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,26 @@ def test_the_worst_drop_is_named_and_never_decides(build: Any) -> None:
     verdict = run(build, scores, scores)
     assert named(verdict, "worst drop").reason.endswith("(t0/en/0/0/e9)")
     assert not named(verdict, "worst drop").decides
+
+
+@pytest.mark.parametrize(("ruined", "status"), [(0, Status.PASS), (1, Status.INCONCLUSIVE), (8, Status.REGRESSION)])
+def test_drops_deeper_than_any_before_are_harm_once_they_are_many(build: Any, ruined: int, status: Status) -> None:
+    """Of 48 rewordings one that is ruined may be the next sample of the same model; eight may not. Only harm decides."""
+    theirs, ours = wordings(build, 0.03, 1), list(wordings(build, 0.03, 2))
+    reworded_ones = [place for place, score in enumerate(ours) if score.edits]
+    for place in reworded_ones[:: len(reworded_ones) // max(ruined, 1)][:ruined]:
+        ours[place] = replace(ours[place], normalised=0.1)
+    worst = named(run(build, ours, theirs), "worst")
+    assert worst.status is status
+    assert worst.decides is (status is Status.REGRESSION)
+    assert worst.baseline is not None
+    assert worst.baseline > -25
+
+
+def test_a_drop_within_the_floor_of_the_baselines_deepest_is_none(build: Any) -> None:
+    """The floor is practical: all rewordings a little deeper is the business of the mean."""
+    theirs, ours = wordings(build, 0.0, 1), [replace(one, normalised=one.normalised * (0.8 if one.edits else 1)) for one in wordings(build, 0.0, 2)]
+    assert named(run(build, ours, theirs), "worst").status is Status.PASS
 
 
 def test_new_incomparable_and_missing_cells(build: Any) -> None:

@@ -24,9 +24,9 @@ from swapgate.gates.policy import Policy
 from swapgate.gates.statistics import benjamini_hochberg
 from swapgate.gates.verdict import RED, Finding, Status, Verdict
 
-CLAIMS: Mapping[str, int] = MappingProxyType({"latency": 7, "memory": 1, "usability": 2, "drift": 2, "stability": 2})
+CLAIMS: Mapping[str, int] = MappingProxyType({"latency": 7, "memory": 1, "usability": 2, "drift": 2, "stability": 3})
 """Tested claims that can turn a pooled cell red: two ceilings, total, first step and three stages; growth; rate and floor;
-pictures (three metrics under Holm) and alignment; size of the change and flips."""
+pictures (three metrics under Holm) and alignment; size of the change, flips and the worst drop."""
 
 Judge = Callable[[str, Evidence, Policy], Verdict]
 

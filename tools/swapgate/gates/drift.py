@@ -195,9 +195,10 @@ def _alignment(evidence: Evidence, policy: Policy) -> list[Finding]:
     baseline = evidence.baseline
     theirs = {score.pair: score for score in baseline.scores if not score.edits} if baseline else {}
     both = [(theirs[score.pair], score) for score in evidence.candidate.scores if not score.edits and score.pair in theirs]
-    spread = seed_deviation([old for old, _ in both])
-    if len(both) < 2 or not spread:
+    seen = seed_deviation([old for old, _ in both])
+    if len(both) < 2 or seen is None:
         return []
+    spread = max(seen, policy.alignment_spread)
     labels = cluster_labels([cluster(new.task, new.language) for _, new in both], [new.original for _, new in both])
     found = sign_flip(
         [0.0 if new.image == old.image else (new.alignment - old.alignment) / spread for old, new in both],

@@ -75,10 +75,14 @@ class Policy:
     blind_clip: float = 0.85
     # A tenth of what a change of seed does to alignment: less is inside what a user accepts with every seed.
     alignment_floor: float = 0.1
+    # A model that hardly varies by seed would make a thousandth of cosine look large: its spread counts as at least this much.
+    alignment_spread: float = 0.02
     # On the scale from 0 (a picture of another prompt) to 1 (a matched one): nearer to its own prompt than to a stranger's.
     alignment_bar: float = 0.5
     # Half of the smallest gap that a reader would call another character: the review behind this suite calls 12 % flat, 30 % steep.
     stability_change: float = 0.05
+    # A drop is worse than any the baseline had once it is so by a quarter of what a picture is worth: smaller ones are its next sample.
+    stability_worst: float = 0.25
     # 24 rewordings without a discordant one bound additional flips at 12 points; a per-task cell uses usability_task_drop.
     stability_flips: float = 0.15
     # Relative change is taken of at least a quarter of the scale: a picture that missed its prompt has no meaningful base.
@@ -139,6 +143,7 @@ _RANGES: dict[str, Range] = {
     "drift_psnr": (0.0, 200.0),
     "blind_psnr": (0.0, 200.0),
     "alignment_floor": (0.0, 10.0),
+    "alignment_spread": (0.0, 1.0),
     "stability_guard": (0.01, 1.0),
 }
 

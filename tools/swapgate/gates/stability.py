@@ -15,7 +15,7 @@ from swapgate.gates.evidence import Arm, Evidence, ImageScore
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import SignFlip, sign_flip
-from swapgate.gates.statistics import clopper_pearson
+from swapgate.gates.statistics import clopper_pearson, exceedance_p
 from swapgate.gates.usability import discordance
 from swapgate.gates.verdict import Finding, Status, Verdict
 
@@ -96,7 +96,36 @@ def _compared(evidence: Evidence, ours: dict[str, Reworded], policy: Policy) -> 
     flips = _flips(evidence, both, policy)
     # Flips that are not more frequent than before do not hold up what the changes have shown.
     held_up = change.status in (Status.PASS, Status.IMPROVED) and flips.status is Status.INCONCLUSIVE and (flips.effect or 0.0) >= 0
-    return [change, replace(flips, decides=not held_up or flips.n == 0)]
+    return [change, replace(flips, decides=not held_up or flips.n == 0), _worst(both, policy)]
+
+
+def _worst(both: Sequence[Both], policy: Policy) -> Finding:
+    """Drops deeper than the baseline's deepest, by more than a practical floor: so many by chance?
+
+    An extreme has no interval, but if both arms were drawn alike, the deepest drops of all are as likely either's
+    (exceedance, see `exceedance_p`). It decides only when it shows harm: deepest drops alike is no evidence of anything.
+    """
+    old, new = min(before.change for before, _ in both), min(now.change for _, now in both)
+    deeper = sum(1 for _, now in both if now.change < old - policy.stability_worst)
+    p = exceedance_p(deeper, len(both), len(both), len(both))
+    status = Status.REGRESSION if deeper and p <= policy.harm else Status.INCONCLUSIVE if deeper else Status.PASS
+    reason = (
+        f"the worst rewording changes alignment by {percent(new)} vs {percent(old)}; {plural(deeper, 'drop')} of {len(both)} "
+        f"deeper than the baseline's by more than {points(policy.stability_worst).lstrip('+')}"
+    )
+    return claim(
+        "worst",
+        status,
+        f"{reason} (p = {p:.2g})" if deeper else reason,
+        effect=100 * (new - old),
+        limit=-100 * policy.stability_worst,
+        unit="points",
+        n=len(both),
+        baseline=100 * old,
+        candidate=100 * new,
+        decides=status is Status.REGRESSION,
+        p=p,
+    )
 
 
 def _paired(evidence: Evidence, ours: dict[str, Reworded], policy: Policy) -> list[Both]:
