@@ -12,6 +12,7 @@ import pytest
 from swapgate.errors import UserError
 from swapgate.gates.verdict import GATES, Verdict
 from swapgate.pytest_plugin.options import options_of
+from swapgate.suite.options import Options
 from swapgate.suite.planning import Cell, Setup, prepare
 from swapgate.suite.progress import LineProgress
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SETUP = pytest.StashKey[Setup]()
 MISTAKE = pytest.StashKey[str]()
 WIRED = pytest.StashKey["Wired"]()
+UNDECIDED = pytest.StashKey[bool]()  # whether `--plan` found a gate that cannot be decided
 
 
 @dataclass(slots=True)
@@ -112,14 +114,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Open the run when any cell was selected; mistakes end the session before anything is loaded."""
+def pytest_runtestloop(session: pytest.Session) -> object:
+    """Open the run when any cell was selected; mistakes end the session before anything is loaded, and with `--plan` the plan does."""
     cells = [one for item in session.items if (one := cell_of(item))]
+    if session.config.option.swapgate_plan and not session.config.option.collectonly:
+        return show_plan(session, cells)
     if not cells or session.config.option.collectonly:
-        return
+        return None
     if hasattr(session.config, "workerinput"):
         raise pytest.UsageError("gates do not run under xdist: each model is loaded once, in a process of its own; leave out -n")
     session.config.stash[WIRED] = Wired(suite=_open(session.config, cells), cells=cells)
+    return None
 
 
 @pytest.fixture
@@ -135,14 +140,37 @@ def cell_of(item: pytest.Item) -> Cell | None:
     return found if isinstance(found, Cell) else None
 
 
+def show_plan(session: pytest.Session, cells: Sequence[Cell]) -> bool:
+    """Print the outlook of the selected cells; True, which keeps every test from running."""
+    from swapgate.suite.outlook import foresee
+    from swapgate.suite.outlook_lines import lines
+
+    setup = session.config.stash.get(SETUP, None)
+    if setup is None or not cells:
+        raise pytest.UsageError("--plan needs gate tests: none was selected")
+    try:
+        seen = foresee(setup.config, selected(setup, cells))
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+    session.config.stash[UNDECIDED] = bool(seen.undecided)
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    for line in ("", *lines(seen)) if reporter else ():
+        reporter.write_line(line)
+    return True
+
+
+def selected(setup: Setup, cells: Sequence[Cell]) -> Options:
+    """The options of this session, narrowed to the gates and models whose cells were selected."""
+    gates = tuple(gate for gate in GATES if any(one.gate == gate for one in cells))
+    return replace(setup.options, gates=gates, models=tuple(dict.fromkeys(one.model for one in cells)))
+
+
 def _open(config: pytest.Config, cells: Sequence[Cell]) -> Suite:
     from swapgate.gates.policy import read_policy
     from swapgate.suite.session import Suite
 
     setup = config.stash[SETUP]
-    gates = tuple(gate for gate in GATES if any(one.gate == gate for one in cells))
-    models = tuple(dict.fromkeys(one.model for one in cells))
-    options = replace(setup.options, gates=gates, models=models)
+    options = selected(setup, cells)
     try:
         policy = read_policy(setup.config.policy_table())
         policy = replace(policy, false_alarms=options.false_alarms or policy.false_alarms)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from swapgate.errors import UserError
-from swapgate.pytest_plugin.cells import WIRED, Wired
+from swapgate.pytest_plugin.cells import UNDECIDED, WIRED, Wired
+from swapgate.pytest_plugin.options import is_strict
 
 
 @pytest.hookimpl(trylast=True)
@@ -13,6 +14,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write everything down; a run that decided nothing is red whatever its tests said."""
     wired = session.config.stash.get(WIRED, None)
     if wired is None:
+        if is_strict(session.config) and session.config.stash.get(UNDECIDED, False):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return
     try:
         _write(session, wired)

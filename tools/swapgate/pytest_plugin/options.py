@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 
 import pytest
 
-from swapgate.suite.options import Options
+from swapgate.errors import UserError
+from swapgate.suite.options import Options, share
 
 # Fresh processes that measure the null when a baseline is accepted (every second with one thread). Four of them repeat 48 pictures
 # of six tasks in two languages: 20 changed pictures of 60 are then beyond chance at a gate's share of a 1 % budget.
@@ -42,6 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="1%",
         help="chance that an unchanged run is red anywhere (default: the policy's, 1%%)",
     )
+    group.addoption(
+        "--plan", dest="swapgate_plan", action="store_true", help="say what the run would make and what its gates could decide, and make nothing"
+    )
     group.addoption("--update-baselines", dest="swapgate_update", action="store_true", help="run, then accept the run as baseline")
     group.addoption("--baseline-reason", dest="swapgate_reason", default="", metavar="TEXT", help="why the baseline is accepted; kept with it")
     group.addoption("--allow-ci-update", dest="swapgate_allow_ci", action="store_true", help="let --update-baselines write where CI is set")
@@ -60,6 +63,8 @@ def options_of(config: pytest.Config) -> Options:
     update = bool(value("swapgate_update"))
     if resume and replay:
         raise pytest.UsageError("--resume and --replay exclude each other: the first makes images, the second never does")
+    if value("swapgate_plan") and (resume or replay):
+        raise pytest.UsageError("--plan looks ahead at a new run; --resume and --replay work in the recorded one")
     if (resume or replay) and value("swapgate_run_dir"):
         raise pytest.UsageError("--run-dir names a new run; --resume and --replay work in the recorded one")
     if replay and update:
@@ -99,16 +104,10 @@ def is_strict(config: pytest.Config) -> bool:
 
 
 def _share(option: str, text: str) -> float | None:
-    """A share written as 1% or 0.01; None for nothing. UsageError outside (0, 0.25]."""
-    if not text:
-        return None
     try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = math.nan
-    if not 0 < share <= 0.25:
-        raise pytest.UsageError(f"{option}={text}: a share above 0 and at most 25%, written as 1% or 0.01")
-    return share
+        return share(option, text)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from swapgate.errors import UserError
 from swapgate.gates.verdict import GATES
 
 
@@ -32,3 +34,16 @@ class Options:
     false_alarms: float | None = None
     null: int = 0
     command: str = "pytest"
+
+
+def share(option: str, text: str) -> float | None:
+    """A share written as 1% or 0.01; None for nothing. UserError outside (0, 0.25]."""
+    if not text:
+        return None
+    try:
+        found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        found = math.nan
+    if not 0 < found <= 0.25:
+        raise UserError(where=option, value=text, rule="a share above 0 and at most 25%", remedy="write it as 1% or 0.01")
+    return found
