@@ -96,7 +96,7 @@ _SCHEDULE = (
         "max_shift is 1.16 instead of 1.15: too little for anyone to see.", specific=True,
     ),
     _drill(
-        "redundant-step", (None, "extra-step:1", "extra-step:4"), ("drift", "latency"), ("usability", "memory", "stability"), ("diffusers #13730",),
+        "redundant-step", ("extra-step:1", "extra-step:2", "extra-step:4"), ("drift", "latency"), ("usability", "memory", "stability"), ("diffusers #13730",),
         "A last step from 0 to 0 costs a forward and moves nothing; seen by the count of forwards and by the clock.",
     ),
     _drill(
