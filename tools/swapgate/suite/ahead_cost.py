@@ -55,16 +55,17 @@ def _with_ceilings(
 ) -> GateAhead:
     """Without a comparison the ceilings decide alone; without those either nothing does."""
     claims = [*compared, *ceilings, *more]
-    if none and not ceilings:
-        claims.insert(0, ClaimAhead(name="comparison", n=0, noun="call", unit="", limit=None, smallest=None, passes=False, short=none))
+    if none:
+        basis = f"{none}; the ceilings decide alone" if ceilings else none
+        short = "" if ceilings else f"{none}: accept a run with --with-cost, or set ceilings in the card"
+        claims.insert(0, ClaimAhead(name="comparison", n=0, noun="call", unit="", limit=None, smallest=None, passes=None, short=short, basis=basis))
     return closed(gate, prospect, claims)
 
 
 def _no_comparison(prospect: Prospect) -> str:
     if prospect.theirs is not None or prospect.known.accepted_cost is not None:
         return ""
-    why = prospect.known.no_cost or "no cost figures were accepted"
-    return f"{why}: nothing to compare with; accept a run --with-cost, or set ceilings in the card"
+    return prospect.known.no_cost or "no cost figures were accepted"
 
 
 def _calls(prospect: Prospect) -> int:
@@ -171,30 +172,34 @@ def _time_ceilings(prospect: Prospect) -> list[ClaimAhead]:
 
 
 def _time_ceiling(name: str, limit: float, values: Sequence[float], prospect: Prospect) -> ClaimAhead:
-    """One median against a fixed limit: twice the calls of two arms, whose ratio has two medians' errors."""
+    """One median against a fixed limit: as twice the calls of two arms, because their ratio has two medians' errors."""
     policy, n, clock = prospect.policy, max(0, len(prospect.calls) - 1), _clock(values, prospect.known)
-    named = f"{name} ceiling"
-    if n < policy.minimum_calls:
-        return _timed(
-            named, n, 0.0, None, False, f"{plural(n, 'call')} after the first cannot decide on time, {policy.minimum_calls} are needed", clock
-        )
+    named, cv, correlation = f"{name} ceiling", clock.cv, clock.correlation
     if clock.middle is None:
         return _unknown(named, n, f"no earlier times: how far below the ceiling of {seconds(limit)} an image lies is not known")
-    room = limit / clock.middle - 1
-    if room <= 0:
-        return _timed(
-            named,
-            n,
-            0.0,
-            None,
-            False,
-            f"{name} took {seconds(clock.middle)} in {prospect.known.cost_source}, above the ceiling of {seconds(limit)}",
-            clock,
-        )
-    found = power.time_harm(2 * n, alpha=min(policy.harm, policy.latency_alpha), floor=room, cv=clock.cv, correlation=clock.correlation).smallest
-    within = power.time_pass(2 * n, alpha=policy.latency_alpha, floor=room, cv=clock.cv, correlation=clock.correlation)
-    slower = None if found is None else found / 100
-    return _timed(named, n, room, slower, within.enough, _short(name, n, room, slower, within), clock)
+    room, slower, passes, short = limit / clock.middle - 1, None, False, ""
+    if n < policy.minimum_calls:
+        short = f"{plural(n, 'call')} after the first cannot decide on time, {policy.minimum_calls} are needed"
+    elif room <= 0:
+        short = f"{name} took {seconds(clock.middle)} in {prospect.known.cost_source}, above the ceiling of {seconds(limit)}"
+    else:
+        slower = power.time_harm(2 * n, alpha=min(policy.harm, policy.latency_alpha), floor=room, cv=cv, correlation=correlation).smallest
+        within = power.time_pass(2 * n, alpha=policy.latency_alpha, floor=room, cv=cv, correlation=correlation)
+        passes = within.enough
+        more = f"; {math.ceil(within.needed / 2)} would" if within.needed else ""
+        short = "" if passes else f"{plural(n, 'call')} cannot show that {name} stays below the ceiling of {seconds(limit)}{more}"
+    return ClaimAhead(
+        name=named,
+        n=n,
+        noun="call",
+        unit="s",
+        limit=limit,
+        smallest=None if slower is None else clock.middle * (1 + slower / 100),
+        passes=passes,
+        short=short,
+        basis=clock.said,
+        assumed=clock.assumed,
+    )
 
 
 def _unknown(name: str, n: int, basis: str, *, decides: bool = True) -> ClaimAhead:
@@ -211,11 +216,8 @@ def _memory_ceiling(prospect: Prospect) -> list[ClaimAhead]:
     peak = max(cost.peak_mib)
     short = f"the peak was {mib(peak)} in {prospect.known.cost_source}, above the ceiling of {mib(limit)}" if peak > limit else ""
     said = f"peak {mib(peak)} in {prospect.known.cost_source}"
-    room = limit - peak
     return [
-        ClaimAhead(
-            name="memory ceiling", n=n, noun="call", unit="MiB", limit=room, smallest=max(0.0, room), passes=peak <= limit, short=short, basis=said
-        )
+        ClaimAhead(name="memory ceiling", n=n, noun="call", unit="MiB", limit=limit, smallest=limit, passes=peak <= limit, short=short, basis=said)
     ]
 
 

@@ -19,7 +19,7 @@ from swapgate.gates.stability import Reworded, reworded
 from swapgate.gates.statistics import conformal_limit, conformal_rank, exceedance_p, rate_upper
 from swapgate.gates.verdict import POOLED
 from swapgate.plan import Request
-from swapgate.suite.ahead_rates import flipped, original, rate, sizes_of
+from swapgate.suite.ahead_rates import flipped, original, rate, rate_at_most, sizes_of
 from swapgate.suite.earlier import Earlier
 from swapgate.suite.prospect import CHANCE, ClaimAhead, GateAhead, Prospect, Spread, closed, gap, halted
 
@@ -53,7 +53,7 @@ def stability(prospect: Prospect) -> GateAhead:
         stopped = stopped or "no reworded prompt is asked: set `rewordings` and `reworded_seeds` in the task"
     if stopped or not paired:
         return halted("stability", prospect, stopped or "the other arm holds none of these rewordings")
-    return closed("stability", prospect, [_change(prospect, paired), *_costs_usable(prospect, paired)])
+    return closed("stability", prospect, [_change(prospect, paired), *_costs_usable(prospect, paired), _worst(prospect, len(paired))])
 
 
 def _flips(prospect: Prospect) -> Spread:
@@ -85,19 +85,12 @@ def _floor(prospect: Prospect) -> list[ClaimAhead]:
     if limit <= 0 or not n:
         return []
     critical = max((good for good in range(n + 1) if rate_upper(good, n, policy.harm) < limit), default=None)
-    found = None if critical is None else 100 * _rate_at_most(critical, n)
+    found = None if critical is None else 100 * rate_at_most(critical, n)
     accepted = [score.usable for score in prospect.known.scores if score.counted and not score.edits]
     passes = mean(accepted) >= limit if accepted else None
     short = f"the accepted {100 * mean(accepted):.0f} % usable lie below the card's floor of {100 * limit:.0f} %" if passes is False else ""
     basis = f"{sum(accepted)} of {len(accepted)} usable in the {prospect.known.quality_source}" if accepted else "no accepted rate"
     return [ClaimAhead(name="floor", n=n, noun="image", unit="%", limit=100 * limit, smallest=found, passes=passes, short=short, basis=basis)]
-
-
-def _rate_at_most(good: int, n: int) -> float:
-    """The highest rate of which at most `good` of n are seen with CHANCE."""
-    from scipy.special import betaincinv
-
-    return float(betaincinv(good + 1, n - good, 1 - CHANCE))
 
 
 def _pictures(prospect: Prospect, n: int) -> ClaimAhead:
@@ -160,10 +153,11 @@ def _alignment(prospect: Prospect, *, decides: bool) -> list[ClaimAhead]:
         short = "alignment needs two pictures of some prompt, to know what a seed does to it" if decides else ""
         return [_aligned(prospect, 0, None, "no prompt has two seeds", short, decides=decides)]
     sizes = sizes_of(paired)
-    other = math.sqrt(2 * mean(1 / size for size in sizes))
-    found = power.mean_harm(len(sizes), alpha=policy.harm, floor=policy.alignment_floor, deviation=other).smallest
     deviation = seed_deviation([score for score in _reference(prospect).scores if not score.edits])
-    basis = f"seed sd {deviation:.3g} (cosine)" if deviation else "seed sd not measured before"
+    scale = 1.0 if deviation is None else min(1.0, deviation / policy.alignment_spread)
+    other = scale * math.sqrt(2 * mean(1 / size for size in sizes))
+    found = power.mean_harm(len(sizes), alpha=policy.harm, floor=policy.alignment_floor, deviation=other).smallest
+    basis = "seed sd not measured before" if deviation is None else f"seed sd {max(deviation, policy.alignment_spread):.3g} (cosine)"
     few = f"{len(sizes)} {flipped(paired)} cannot show a fall of alignment at this share of the budget"
     return [
         _aligned(
@@ -277,3 +271,24 @@ def _costs_usable(prospect: Prospect, paired: Sequence[Request]) -> list[ClaimAh
     found = rate("flips", kept, policy.flip_limit(POOLED), _flips(prospect), policy, "rewording", decides=False)
     basis = found.basis if usable else f"usable originals not known before, assumed all; {found.basis}"
     return [replace(found, passes=None, short="", basis=basis, assumed=found.assumed or not usable)]
+
+
+def _worst(prospect: Prospect, n: int) -> ClaimAhead:
+    """The share of rewordings that must drop deeper than the baseline's deepest, and by the floor; it only alarms."""
+    harm = prospect.policy.harm
+    fewest = next((count for count in range(1, n + 1) if exceedance_p(count, n, n, n) <= harm), None)
+    found = None if fewest is None else 100 * (1 - rate_at_most(n - fewest, n))
+    basis = (
+        f"deeper than the deepest before by {100 * prospect.policy.stability_worst:.3g} points: {fewest} of {n}" if fewest else "too few rewordings"
+    )
+    return ClaimAhead(
+        name="worst",
+        n=n,
+        noun="rewording",
+        unit="% of rewordings",
+        limit=None,
+        smallest=found,
+        passes=None,
+        basis=basis,
+        decides=False,
+    )

@@ -80,10 +80,9 @@ def rate(name: str, paired: Sequence[Request], floor: float, flips: Spread, poli
     within = power.paired_pass(n, alpha=policy.alpha, margin=floor, flips=flips.value)
     found = None if pairs.smallest is None or prompts is None else max(pairs.smallest, 100 * prompts)
     short = "" if within.enough else _more(n, noun, floor, within.needed, paired)
+    few = clusters_needed(len(sizes), policy.harm, draws)
     if found is None:
-        few = clusters_needed(len(sizes), policy.harm, draws)
         short = short or f"{len(sizes)} {flipped(paired)} cannot show harm at this share of the budget; at least {few} could"
-    basis, assumed = flips.said, flips.assumed
     return ClaimAhead(
         name=name,
         n=n,
@@ -93,8 +92,8 @@ def rate(name: str, paired: Sequence[Request], floor: float, flips: Spread, poli
         smallest=found,
         passes=within.enough,
         short=short,
-        basis=basis,
-        assumed=assumed,
+        basis=f"{flips.said}; a fall must show in {few} of {len(sizes)} {flipped(paired)}" if found is not None else flips.said,
+        assumed=flips.assumed,
         decides=decides,
     )
 
@@ -109,6 +108,12 @@ def _more(n: int, noun: str, floor: float, needed: int | None, paired: Sequence[
     said = f"{plural(n, noun)} cannot show that nothing got worse (limit {100 * floor:.3g} points)"
     if needed is None:
         return f"{said}; no number of them would at these repeats"
-    seeds = {(one.task, one.language): 0 for one in paired}
-    each = math.ceil(needed / len(seeds))
-    return f"{said}; {needed} would: {each} for each of {plural(len(seeds), 'prompt')}"
+    prompts = len({(one.task, one.language) for one in paired})
+    return f"{said}; {needed} would: {math.ceil(needed / prompts)} for each of {plural(prompts, 'prompt')}"
+
+
+def rate_at_most(good: int, n: int) -> float:
+    """The highest rate of which at most `good` of n are seen with CHANCE."""
+    from scipy.special import betaincinv
+
+    return float(betaincinv(good + 1, n - good, 1 - CHANCE))
