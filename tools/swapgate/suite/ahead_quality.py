@@ -154,7 +154,7 @@ def _alignment(prospect: Prospect, *, decides: bool) -> list[ClaimAhead]:
         return [_aligned(prospect, 0, None, "no prompt has two seeds", short, decides=decides)]
     sizes = sizes_of(paired)
     deviation = seed_deviation([score for score in _reference(prospect).scores if not score.edits])
-    scale = 1.0 if deviation is None else min(1.0, deviation / policy.alignment_spread)
+    scale = deviation / max(deviation, policy.alignment_spread) if deviation else 1.0 if deviation is None else 0.0
     other = scale * math.sqrt(2 * mean(1 / size for size in sizes))
     found = power.mean_harm(len(sizes), alpha=policy.harm, floor=policy.alignment_floor, deviation=other).smallest
     basis = "seed sd not measured before" if deviation is None else f"seed sd {max(deviation, policy.alignment_spread):.3g} (cosine)"

@@ -121,9 +121,8 @@ def foresee(config: Config, options: Options) -> Outlook:
 
 def outlook(setup: Setup, plan: Plan, policy: Policy, known: Mapping[str, Earlier]) -> Outlook:
     """The outlook of `plan`; `known` holds what is known of each model, by name. Pure."""
-    gates, models = setup.options.gates, len(setup.models)
-    part = policy.false_alarms / models / len(gates)
-    shares = tuple(Share(gate=gate, part=part, claims=CLAIMS[gate], each=part / CLAIMS[gate]) for gate in gates)
+    models = len(setup.models)
+    shares = shares_of(policy.false_alarms, models, setup.options.gates)
     return Outlook(
         works=tuple(_work(card, setup, plan.calls[card.id], known[card.id]) for card in setup.cards),
         against=setup.against.id if setup.against else "baseline",
@@ -132,6 +131,12 @@ def outlook(setup: Setup, plan: Plan, policy: Policy, known: Mapping[str, Earlie
         shares=shares,
         gates=tuple(_GATES[one.gate](_prospect(card, setup, plan, policy.at_most(one.each), known)) for card in setup.models for one in shares),
     )
+
+
+def shares_of(false_alarms: float, models: int, gates: Sequence[str]) -> tuple[Share, ...]:
+    """How `gates.budget.settle` begins: models and gates share evenly, and the claims of a gate share its part."""
+    part = false_alarms / models / len(gates)
+    return tuple(Share(gate=gate, part=part, claims=CLAIMS[gate], each=part / CLAIMS[gate]) for gate in gates)
 
 
 def _prospect(card: Card, setup: Setup, plan: Plan, policy: Policy, known: Mapping[str, Earlier]) -> Prospect:

@@ -1,0 +1,322 @@
+"""What each gate can find and pass, held against the gates themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from swapgate.gates import drift, memory, power, stability, usability
+from swapgate.gates.evidence import Arm, Cost, Drift, Evidence, ImageScore, Limits, Null
+from swapgate.gates.policy import Policy
+from swapgate.gates.resampling import sign_flip
+from swapgate.gates.verdict import Status
+from swapgate.plan import Request
+from swapgate.suite import ahead_cost, ahead_quality, ahead_rates
+from swapgate.suite.earlier import Earlier
+from swapgate.suite.planning import build_plan, prepare
+from swapgate.suite.prospect import ClaimAhead, GateAhead, Prospect
+
+NO_LIMITS = Limits(seconds_per_image=None, first_step_seconds=None, memory_mib=None, growth_mib=None, usability_floor=0.0)
+
+
+def named(found: GateAhead, name: str) -> ClaimAhead:
+    return next(one for one in found.claims if one.name == name)
+
+
+def prospect(bench: Any, prompts: int, seeds: int, *, policy: Policy | None = None, reworded: int = 0, **known: Any) -> Prospect:
+    """A plan of so many prompts and seeds, whose requests were all accepted as usable pictures."""
+    tasks = "".join(f'[[task]]\nid = "t{n}"\nprompts = {{ en = "a red cup number {n} on a wooden table, watercolour" }}\n' for n in range(prompts))
+    family = f"width = 32\nheight = 32\nseeds = {list(range(1, seeds + 1))}\nreworded_seeds = {list(range(1, reworded + 1))}\nrewordings = 1\n{tasks}"
+    (bench.root / "fixtures" / "tasks" / "toys.toml").write_text(family, encoding="utf-8")
+    setup = prepare(bench.config, bench.options())
+    plan = build_plan(setup)
+    card = setup.models[0]
+    scores = tuple(score(request) for request in plan.requests(card.id))
+    held = Earlier(model=card.id, **{"seconds": {}, "scores": scores, "quality_source": "baseline of run r", **known})
+    return Prospect(
+        card=card,
+        tasks=setup.tasks[card.id],
+        calls=plan.calls[card.id],
+        policy=policy or Policy().at_most(0.0005),
+        known=held,
+        pairs=frozenset(one.pair for one in scores),
+    )
+
+
+def score(request: Request, *, usable: bool = True, image: str = "a", **changes: Any) -> ImageScore:
+    made = ImageScore(
+        pair=request.pair,
+        recipe=request.recipe,
+        task=request.task,
+        language=request.language,
+        seed=request.seed,
+        index=request.index,
+        edits=request.edits,
+        image=f"{image}{request.pair}",
+        bits={"alignment": usable},
+        usable=usable,
+        alignment=0.3 + 0.01 * request.seed,
+        normalised=0.9,
+        margins={},
+    )
+    return replace(made, **changes)
+
+
+def evidence(ours: Sequence[ImageScore], theirs: Sequence[ImageScore], **more: Any) -> Evidence:
+    def arm(scores: Sequence[ImageScore]) -> Arm:
+        return Arm(model="toy", weights="w", accelerator="cpu", cohort="c", pipeline="p", scores=tuple(scores), cost=None)
+
+    made: dict[str, Any] = {"drifts": (), "null": None, "limits": NO_LIMITS, "accepted": "x", **more}
+    return Evidence(model="toy", task="all", candidate=arm(ours), baseline=arm(theirs), **made)
+
+
+def cost(seconds: Sequence[float], **more: Any) -> Cost:
+    n = len(seconds)
+    made: dict[str, Any] = {
+        "seconds": tuple(seconds),
+        "first_step": (),
+        "text": (),
+        "denoise": (),
+        "decode": (),
+        "peak_mib": (1000.0,) * n,
+        "held_mib": (500.0,) * n,
+        "images": (1,) * n,
+        "numbers": tuple(range(1, n + 1)),
+        "first_call_seconds": None,
+        "load_seconds": None,
+        **more,
+    }
+    return Cost(**made)
+
+
+@pytest.mark.parametrize("n", [10, 40, 58, 59, 60, 80])
+def test_an_unchanged_run_passes_usability_exactly_when_the_plan_says_so(bench: Any, n: int) -> None:
+    """New pictures of which none got worse: the gate's own bound decides at 59 pairs."""
+    ahead = prospect(bench, 1, n)
+    claim = named(ahead_quality.usability(ahead), "difference")
+    ours = [replace(one, image=f"other {one.image}") for one in ahead.known.scores]
+    verdict = usability.judge(evidence(ours, ahead.known.scores), ahead.policy)
+    assert claim.passes is (verdict.status is Status.PASS) is (n >= 59)
+    assert claim.n == n
+
+
+def test_the_gate_finds_the_fall_that_the_plan_names(bench: Any) -> None:
+    """Twelve prompts of five seeds, one chance for all pictures: nine in ten of such runs are red at least, and few at half of it."""
+    ahead = prospect(bench, 12, 5)
+    claim = named(ahead_quality.usability(ahead), "difference")
+    assert claim.smallest is not None
+    share = claim.smallest / 100
+
+    def red(fall: float) -> float:
+        lost = np.random.default_rng(7).random((60, 60)) < fall
+        return float(np.mean([falls(row, ahead) is Status.REGRESSION for row in lost]))
+
+    assert red(share) >= 0.85
+    assert red(share / 2) < 0.5
+
+
+def falls(lost: np.ndarray, ahead: Prospect) -> Status:
+    ours = [replace(one, usable=not gone, image=f"other {one.image}") for one, gone in zip(ahead.known.scores, lost, strict=True)]
+    return usability.judge(evidence(ours, ahead.known.scores), ahead.policy).status
+
+
+@given(st.integers(6, 12), st.data())
+def test_so_many_clusters_have_to_get_worse(clusters: int, data: st.DataObject) -> None:
+    """The sign flips themselves: one cluster fewer is not enough."""
+    alpha = data.draw(st.sampled_from([0.05, 0.01, 0.001]))
+    needed = ahead_rates.clusters_needed(clusters, alpha, 4000)
+    assert needed is not None
+    for worse in range(clusters + 1):
+        values = [1.0] * worse + [0.0] * (clusters - worse)
+        p = sign_flip(values, range(clusters), alpha=0.05, draws=4000, seed=1).p_above
+        assert (p <= alpha) is (worse >= needed)
+
+
+def test_drawn_sign_patterns_need_a_cluster_more_at_most() -> None:
+    """Above twelve clusters patterns are drawn, and too few draws show nothing."""
+    assert ahead_rates.clusters_needed(20, 0.001, 20_000) in (10, 11)
+    assert ahead_rates.clusters_needed(20, 0.0001, 4000) is None
+
+
+@given(st.integers(1, 6), st.floats(0.05, 0.9), st.floats(0.0, 0.2))
+def test_enough_clusters_by_simulation(size: int, fall: float, flips: float) -> None:
+    """The exact chance against ten thousand draws."""
+    flips = min(flips, (1 - fall) / 2)
+    exact = ahead_rates.clusters_power([size] * 8, fall, alpha=0.02, draws=4000, flips=flips)
+    drawn = np.random.default_rng(3).random((10_000, 8, size))
+    worse, better = drawn < fall + flips, drawn > 1 - flips
+    hit = (worse.sum(axis=2) > better.sum(axis=2)).sum(axis=1)
+    assert exact == pytest.approx(float(np.mean(hit >= 6)), abs=0.03)
+
+
+def test_few_prompts_cannot_alarm_and_the_plan_says_how_many_could(bench: Any) -> None:
+    """Eight prompts: sign flips resolve 1/256, and the share of the budget is smaller."""
+    found = ahead_quality.usability(prospect(bench, 8, 10))
+    assert "8 prompts cannot show harm at this share of the budget; at least 11 could" in found.undecided
+    assert not found.decidable
+
+
+def test_flips_between_repeats_are_measured(bench: Any) -> None:
+    """Two of sixty pictures turned, one each way: one in sixty each way, and sixty pairs no longer pass."""
+    ahead = prospect(bench, 12, 5)
+    old = list(ahead.known.scores)
+    new = [replace(one, image=f"b{n}", usable=n != 3) for n, one in enumerate(old)]
+    old[5] = replace(old[5], usable=False)
+    measured = replace(ahead, known=replace(ahead.known, repeated=tuple(zip(old, new, strict=True)), run="r"))
+    claim = named(ahead_quality.usability(measured), "difference")
+    assert claim.basis.startswith("2 of 60 flipped between baseline and run r")
+    assert not claim.assumed
+    assert claim.passes is power.paired_pass(60, alpha=0.05, margin=0.05, flips=1 / 60).enough is False
+
+
+def test_an_accepted_rate_below_the_floor_keeps_the_gate_from_passing(bench: Any) -> None:
+    """An unchanged model would be undecided at best."""
+    ahead = prospect(bench, 12, 5)
+    bad = tuple(replace(one, usable=n % 2 == 0) for n, one in enumerate(ahead.known.scores))
+    found = ahead_quality.usability(replace(ahead, card=replace(ahead.card, usability_floor=0.7), known=replace(ahead.known, scores=bad)))
+    assert "50 % usable lie below the card's floor of 70 %" in found.undecided
+
+
+def test_the_floor_names_the_rate_that_the_gate_calls_red(bench: Any) -> None:
+    """The largest count that is red, seen with 95 % at the named rate."""
+    ahead = prospect(bench, 12, 5)
+    claim = named(ahead_quality.usability(replace(ahead, card=replace(ahead.card, usability_floor=0.7))), "floor")
+    limits = replace(NO_LIMITS, usability_floor=0.7)
+
+    def red(good: int) -> bool:
+        ours = [replace(one, usable=n < good) for n, one in enumerate(ahead.known.scores)]
+        found = usability.judge(replace(evidence(ours, ours), baseline=None, limits=limits), ahead.policy)
+        return any(one.name == "floor" and one.status is Status.REGRESSION for one in found.findings)
+
+    most = max(good for good in range(61) if red(good))
+    assert claim.smallest is not None
+    assert binom.cdf(most, 60, claim.smallest / 100) == pytest.approx(0.95, abs=1e-6)
+
+
+def drifts(n: int, beyond: int) -> tuple[Drift, ...]:
+    return tuple(Drift(pair=f"p{i}", identical=False, ssim=0.5 if i < beyond else 0.999, psnr=50.0, clip=0.999) for i in range(n))
+
+
+@pytest.mark.parametrize("repeats", [24, 48])
+def test_drift_names_the_share_of_pictures_that_the_gate_calls_red(bench: Any, repeats: int) -> None:
+    """The fewest pictures beyond the null that are red, seen with 95 % at the named share."""
+    null = Null(drifts=tuple(replace(one, ssim=0.99) for one in drifts(repeats, 0)), processes=2, variations=())
+    ahead = prospect(bench, 12, 5, null=null)
+    claim = named(ahead_quality.drift(ahead), "pictures")
+
+    def red(beyond: int) -> bool:
+        found = drift.judge(evidence(ahead.known.scores, ahead.known.scores, drifts=drifts(60, beyond), null=null), ahead.policy)
+        return found.status is Status.REGRESSION
+
+    fewest = next(count for count in range(1, 61) if red(count))
+    assert claim.smallest is not None
+    assert binom.sf(fewest - 1, 60, claim.smallest / 100) == pytest.approx(0.95, abs=1e-6)
+    assert claim.passes
+
+
+def test_without_a_null_no_picture_can_be_red(bench: Any) -> None:
+    """The plan names the processes that the null needs: each repeats the twelve first requests."""
+    found = ahead_quality.drift(prospect(bench, 12, 5))
+    needed = power.drift_exceedance(60, null=0, alpha=0.0005).needed
+    assert needed is not None
+    assert f"--null={-(-needed // 12)} when the baseline is accepted" in found.undecided
+
+
+@pytest.mark.parametrize(("ssim", "said"), [(0.2, "every metric would accept another picture"), (0.9, "differs from itself by more than the floor")])
+def test_a_wide_null_keeps_drift_from_passing(bench: Any, ssim: float, said: str) -> None:
+    """Blind in all metrics, or so wide that an unchanged picture is likely beyond it."""
+    wide = tuple(replace(one, ssim=ssim, psnr=10.0 if ssim < 0.5 else 40.0, clip=ssim) for one in drifts(24, 0))
+    found = ahead_quality.drift(prospect(bench, 12, 5, null=Null(drifts=wide, processes=2, variations=())))
+    assert said in found.undecided
+
+
+def test_alignment_is_reckoned_as_of_other_pictures(bench: Any) -> None:
+    """Twelve prompts of five seeds: two independent means of five, in standard deviations between seeds."""
+    ahead = prospect(bench, 12, 5, policy=replace(Policy(), alignment_spread=0.001).at_most(0.0005))
+    claim = named(ahead_quality.drift(ahead), "alignment")
+    expected = power.mean_harm(12, alpha=0.0005, floor=0.1, deviation=(2 / 5) ** 0.5).smallest
+    assert claim.smallest == pytest.approx(expected, rel=1e-3)
+    assert claim.assumed
+    assert not claim.decides
+
+
+def test_stability_passes_when_repeats_repeat_and_the_gate_agrees(bench: Any) -> None:
+    """Other pictures of the same changes: the gate's own bound lies below its limit."""
+    ahead = prospect(bench, 12, 2, reworded=2)
+    found = ahead_quality.stability(ahead)
+    assert named(found, "change").passes
+    assert named(found, "change").n == 12
+    ours = [replace(one, image=f"other {one.image}") for one in ahead.known.scores]
+    assert stability.judge(evidence(ours, ahead.known.scores), ahead.policy).status is Status.PASS
+
+
+def test_repeats_that_scatter_keep_stability_from_passing(bench: Any) -> None:
+    """The deviation between baseline and newest run, over prompts, is what the bound has to cover."""
+    ahead = prospect(bench, 12, 2, reworded=2)
+    noise = np.random.default_rng(1).normal(0.9, 0.3, len(ahead.known.scores))
+    new = [replace(one, image=f"b{n}", normalised=float(value)) for n, (one, value) in enumerate(zip(ahead.known.scores, noise, strict=True))]
+    known = replace(ahead.known, repeated=tuple(zip(ahead.known.scores, new, strict=True)), run="r")
+    found = ahead_quality.stability(replace(ahead, known=known))
+    assert "cannot show that rewordings change no more than before" in found.undecided
+
+
+def test_tasks_without_rewordings_cannot_decide_stability(bench: Any) -> None:
+    """The gate would say that none was asked."""
+    assert "no reworded prompt is asked" in ahead_quality.stability(prospect(bench, 12, 5)).undecided
+
+
+@pytest.mark.parametrize("seeds", [10, 17, 24, 25, 40])
+def test_growth_needs_the_warm_calls_that_the_gate_needs(bench: Any, seeds: int) -> None:
+    """The same calls are left out, so the same number is left."""
+    level = cost([1.0] * (seeds - 1))
+    ahead = prospect(bench, 1, seeds, cost=level, accepted_cost=level, accelerator="cpu")
+    claim = named(ahead_cost.memory(ahead), "growth")
+    arm = Arm(model="toy", weights="w", accelerator="cpu", cohort="c", pipeline="p", scores=(), cost=level)
+    found = memory.judge(replace(evidence((), ()), candidate=arm, baseline=arm), ahead.policy)
+    growth = next(one for one in found.findings if one.name == "growth")
+    assert claim.n == growth.n
+    assert claim.passes is (growth.status is Status.PASS)
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.03])
+def test_time_reaches_are_those_of_the_power_functions(bench: Any, spread: float) -> None:
+    """With the spread and correlation of the accepted calls, at the claim's share."""
+    accepted = cost(np.random.default_rng(2).normal(1.0, spread, 400).tolist())
+    ahead = prospect(bench, 12, 5, cost=accepted, accepted_cost=accepted)
+    claim = named(ahead_cost.latency(ahead), "total")
+    rough = power.time_harm(59, alpha=0.0005, floor=0.05, cv=spread).smallest
+    assert claim.n == 59
+    assert claim.smallest == pytest.approx(rough, rel=0.15)
+    assert claim.passes is power.time_pass(59, alpha=0.01, floor=0.05, cv=spread).enough
+    assert not claim.assumed
+
+
+def test_stalls_do_not_widen_the_spread_of_a_median(bench: Any) -> None:
+    """Three calls in a hundred that took ten times as long leave the middle where it was."""
+    times = np.random.default_rng(2).normal(1.0, 0.02, 100).tolist()
+    calm, stalled = cost(times), cost([10.0 if n % 33 == 5 else value for n, value in enumerate(times)])
+    found = [named(ahead_cost.latency(prospect(bench, 12, 5, cost=one, accepted_cost=one)), "total").smallest for one in (calm, stalled)]
+    assert found[1] == pytest.approx(found[0], rel=0.1)
+
+
+def test_ceilings_decide_where_nothing_was_accepted(bench: Any) -> None:
+    """The earlier median far below its ceiling passes; above it, it cannot."""
+    text = (bench.root / "fixtures" / "models" / "toy.toml").read_text(encoding="utf-8")
+    (bench.root / "fixtures" / "models" / "toy.toml").write_text(
+        text + "[ceilings.cpu]\nseconds_per_image = 2.0\nmemory_mib = 3000\n", encoding="utf-8"
+    )
+    quick, slow = (prospect(bench, 12, 5, cost=cost([each] * 59), cost_source="run r", accelerator="cpu") for each in (0.5, 2.5))
+    found = ahead_cost.latency(quick)
+    assert found.decidable
+    assert named(found, "total ceiling").smallest == pytest.approx(2.0, rel=1e-3)
+    assert "the ceilings decide alone" in named(found, "comparison").basis
+    assert "above the ceiling of 2.00 s" in ahead_cost.latency(slow).undecided
+    assert named(ahead_cost.memory(quick), "memory ceiling").passes
+    assert ahead_cost.latency(replace(quick, known=replace(quick.known, cost=None))).claims[1].unknown
