@@ -81,7 +81,7 @@ def test_the_score_statistic_maximises_the_likelihood() -> None:
     grid = np.linspace(1e-6, (1 - margin) / 2 - 1e-6, 200_001)
     best = grid[np.argmax(b * np.log(grid + margin) + c * np.log(grid) + (n - b - c) * np.log(1 - 2 * grid - margin))]
     theirs = (b - c - n * margin) / math.sqrt(n * (2 * best + margin * (1 - margin)))
-    assert float(exact._score(np.array([b]), np.array([c]), n, margin)[0]) == pytest.approx(theirs, abs=1e-4)
+    assert float(exact.paired_score(np.array([b]), np.array([c]), n, margin)[0]) == pytest.approx(theirs, abs=1e-4)
 
 
 def test_the_conformal_limit_is_exceeded_no_more_often_than_promised() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swapgate.gates.statistics import _score, conformal_rank, exceedance_p, paired_p
+from swapgate.gates.statistics import conformal_rank, exceedance_p, paired_p, paired_score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +104,7 @@ def paired_pass_power(n: int, *, alpha: float, margin: float, flips: float) -> f
     log_p = gammaln(n + 1) - gammaln(worse + 1) - gammaln(better + 1) - gammaln(same + 1)
     weight = np.exp(log_p + xlogy(worse + better, flips) + xlogy(same, 1 - 2 * flips))
     if n > _EXACT_PAIRS:
-        return float(weight[norm.cdf(_score(worse, better, n, margin)) <= alpha].sum())
+        return float(weight[norm.cdf(paired_score(worse, better, n, margin)) <= alpha].sum())
     likely = weight > 1e-4
     passed = [paired_p(int(w), int(b), n, margin) <= alpha for w, b in zip(worse[likely], better[likely], strict=True)]
     return float(weight[likely][passed].sum() / weight[likely].sum())

@@ -68,7 +68,7 @@ def paired_p(worse: int, better: int, n: int, margin: float) -> float:
     if n > EXACT_PAIRS:
         from scipy.stats import norm
 
-        return float(norm.cdf(_score(np.array([worse]), np.array([better]), n, margin)[0]))
+        return float(norm.cdf(paired_score(np.array([worse]), np.array([better]), n, margin)[0]))
     return _exact_paired_p(worse, better, n, margin)
 
 
@@ -163,7 +163,7 @@ def _exact_paired_p(worse: int, better: int, n: int, margin: float) -> float:
     from scipy.special import xlogy
 
     b, c, coefficient = _outcomes(n)
-    chosen = _score(b, c, n, margin) <= _score(np.array([worse]), np.array([better]), n, margin)[0] + 1e-9
+    chosen = paired_score(b, c, n, margin) <= paired_score(np.array([worse]), np.array([better]), n, margin)[0] + 1e-9
     b, c, coefficient = b[chosen], c[chosen], coefficient[chosen]
     q = np.linspace(max(0.0, -margin), (1 - margin) / 2, _NUISANCE_STEPS)[:, None]
     same = np.clip(1 - 2 * q - margin, 0.0, 1.0)
@@ -182,7 +182,7 @@ def _outcomes(n: int) -> tuple[Floats, Floats, Floats]:
     return b, c, gammaln(n + 1) - gammaln(b + 1) - gammaln(c + 1) - gammaln(n - b - c + 1)
 
 
-def _score(worse: Floats, better: Floats, n: int, margin: float) -> Floats:
+def paired_score(worse: Floats, better: Floats, n: int, margin: float) -> Floats:
     """Tango's score statistic of "the rate fell by exactly margin", with the improvement rate at its likelihood maximum."""
     linear = -worse - better + (2 * n - worse + better) * margin
     constant = -better * margin * (1 - margin)
