@@ -65,7 +65,7 @@ def paired_harm(n: int, *, alpha: float, floor: float, flips: float, wanted: flo
 
 def paired_power(n: int, fall: float, *, alpha: float, floor: float, flips: float) -> float:
     """The chance that n pairs show a fall of `fall` at p <= alpha and above the floor (exact; a fraction). Source: Connett et al., 1987."""
-    from scipy.stats import binom
+    from swapgate.gates.tails import binom
 
     better = min(flips, (1 - fall) / 2)  # a model that breaks every picture makes none better
     worse = better + fall
@@ -92,7 +92,8 @@ def paired_pass(n: int, *, alpha: float, margin: float, flips: float, chance: fl
 def paired_pass_power(n: int, *, alpha: float, margin: float, flips: float) -> float:
     """The chance that n pairs of an unchanged model exclude a fall of `margin`; every likely outcome is asked."""
     from scipy.special import gammaln, xlogy
-    from scipy.stats import binom, norm
+
+    from swapgate.gates.tails import binom, norm
 
     if n < _zero_pairs(alpha, margin):
         return 0.0
@@ -184,7 +185,7 @@ def mean_pass(n: int, *, alpha: float, floor: float, deviation: float, chance: f
 
 def mean_power(n: int, fall: float, *, alpha: float, floor: float, deviation: float) -> float:
     """The chance that a mean over n clusters falls by more than the floor and clears the t test; normal differences."""
-    from scipy.stats import norm, t
+    from swapgate.gates.tails import norm, t
 
     if n < 2 or 2.0**-n > alpha:
         return 0.0
@@ -238,7 +239,7 @@ def effective(n: int, correlation: float) -> float:
 
 def _time_power(n: int, distance: float, alpha: float, cv: float, correlation: float, *, student: bool) -> float:
     """The chance that the log of a ratio of medians clears a limit `distance` below its true value."""
-    from scipy.stats import norm, t
+    from swapgate.gates.tails import norm, t
 
     freedom = n // max(1, round(n ** (1 / 3))) - 1
     if freedom < 1:
@@ -252,9 +253,9 @@ def _time_power(n: int, distance: float, alpha: float, cv: float, correlation: f
 
 def _spreads(freedom: int) -> Floats:
     """Equally likely values of an estimated standard deviation over the true one."""
-    from scipy.stats import chi2
+    from swapgate.gates.tails import chi2
 
-    return np.sqrt(chi2.ppf((np.arange(_NODES) + 0.5) / _NODES, freedom) / freedom)
+    return np.asarray(np.sqrt(chi2.ppf((np.arange(_NODES) + 0.5) / _NODES, freedom) / freedom))
 
 
 def _exceedances(n: int, null: int, alpha: float, limit: float) -> int | None:
@@ -266,7 +267,7 @@ def _exceedances(n: int, null: int, alpha: float, limit: float) -> int | None:
 
 def _share(fewest: int, n: int, chance: float) -> float:
     """The share of changed pictures of which at least `fewest` of n are seen with that chance: a quantile of Beta(k, n - k + 1)."""
-    from scipy.stats import beta
+    from swapgate.gates.tails import beta
 
     return float(beta.ppf(chance, fewest, n - fewest + 1))
 

@@ -26,7 +26,7 @@ _BISECTIONS = 18
 
 def rate_lower(successes: int, n: int, alpha: float) -> float:
     """Exact one-sided lower bound of a rate at confidence 1 - alpha. Source: Clopper and Pearson, Biometrika 26 (1934)."""
-    from scipy.stats import beta
+    from swapgate.gates.tails import beta
 
     _check_counts(successes, n)
     return 0.0 if successes == 0 else float(beta.ppf(alpha, successes, n - successes + 1))
@@ -34,7 +34,7 @@ def rate_lower(successes: int, n: int, alpha: float) -> float:
 
 def rate_upper(successes: int, n: int, alpha: float) -> float:
     """Exact one-sided upper bound of a rate at confidence 1 - alpha. Source: Clopper and Pearson (1934)."""
-    from scipy.stats import beta
+    from swapgate.gates.tails import beta
 
     _check_counts(successes, n)
     return 1.0 if successes == n else float(beta.ppf(1 - alpha, successes + 1, n - successes))
@@ -50,7 +50,7 @@ def mcnemar(worse: int, better: int) -> float:
 
     Source: McNemar, Psychometrika 12 (1947), in its exact form. 1.0 without discordant pairs.
     """
-    from scipy.stats import binom
+    from swapgate.gates.tails import binom
 
     if worse < 0 or better < 0:
         raise ValueError(f"counts of pairs cannot be negative: worse={worse}, better={better}")
@@ -66,7 +66,7 @@ def paired_p(worse: int, better: int, n: int, margin: float) -> float:
     """
     _check_counts(worse + better, n)
     if n > EXACT_PAIRS:
-        from scipy.stats import norm
+        from swapgate.gates.tails import norm
 
         return float(norm.cdf(paired_score(np.array([worse]), np.array([better]), n, margin)[0]))
     return _exact_paired_p(worse, better, n, margin)
@@ -109,7 +109,7 @@ def exceedance_p(beyond: int, m: int, n: int, rank: int) -> float:
     It counts that the m values are held against one and the same measured limit, which a binomial test would not.
     Source: the exceedance tests of Rosenbaum, Annals of Mathematical Statistics 25 (1954).
     """
-    from scipy.stats import hypergeom
+    from swapgate.gates.tails import hypergeom
 
     if not 1 <= rank <= n or not 0 <= beyond <= m:
         raise ValueError(f"rank {rank} of {n} or count {beyond} of {m} is out of range")

@@ -82,7 +82,7 @@ def earlier(card: Card, tasks: Sequence[Task], store: Store, runs: Path) -> Earl
         accepted_cost=accepted_cost,
         no_cost="; ".join(dict.fromkeys(choice.no_cost for choice in choices if choice.no_cost)) if accepted_cost is None else "",
         scores=tuple(score for one in quality for score in one.quality.scores),
-        pipeline=quality[0].pipeline if quality else "",
+        pipeline=card.pipeline or card.engine,
         quality_source=f"baseline of run {quality[0].provenance.run}" if quality else "",
         incomparable="; ".join(dict.fromkeys(choice.incomparable for choice in choices if choice.incomparable)),
         null=_null(quality),
