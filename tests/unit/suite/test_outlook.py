@@ -80,6 +80,32 @@ def test_times_are_those_of_the_newest_run(bench: Any) -> None:
     assert work.seconds == pytest.approx(1.5 + 15 * median(made) + 1.5 + 3 * median(made))
 
 
+def test_a_run_that_was_judged_comes_before_one_that_goes_on(bench: Any) -> None:
+    """A part of the calls says less; where nothing else is there it is taken."""
+    bench.whole(run_dir=runs(bench, "judged"))
+    bench.hosts.interrupt_after = len(bench.hosts.asked) + 6
+    suite = bench.open(run_dir=runs(bench, "cut"))
+    with pytest.raises(KeyboardInterrupt):
+        suite.ensure("toy")
+    assert seen(bench).works[0].timed == "run judged"
+    shutil.rmtree(runs(bench, "judged"))
+    assert seen(bench).works[0].timed == "run cut"
+
+
+@pytest.mark.parametrize(("device", "found", "kind"), [("cpu", True, "cpu"), ("cuda", False, "cuda"), ("auto", True, "cuda"), ("auto", False, "cpu")])
+def test_a_model_that_never_ran_is_planned_for_the_device_of_this_machine(
+    bench: Any, device: str, found: bool, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ceilings and floors of memory belong to a kind of device; the card may name it."""
+    monkeypatch.setattr("swapgate.suite.earlier.accelerators", lambda: {"devices": []} if found else None)
+    bench.card()
+    path = bench.root / "fixtures" / "models" / "toy.toml"
+    path.write_text(f'device = "{device}"\n' + path.read_text(encoding="utf-8"), encoding="utf-8")
+    setup = prepare(bench.config, bench.options())
+    known = earlier(setup.models[0], setup.tasks["toy"], Store(bench.root / "baselines"), bench.root / "none")
+    assert known.accelerator == kind
+
+
 def test_a_size_that_was_never_made_has_no_time(bench: Any) -> None:
     """A larger picture takes longer, and nobody knows how much."""
     bench.whole(run_dir=runs(bench))

@@ -18,6 +18,7 @@ from swapgate.cards import Card
 from swapgate.errors import UserError
 from swapgate.gates.evidence import Cost, ImageScore, Null
 from swapgate.plan import Request
+from swapgate.runs.environment import accelerators
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.records import Generation, Loaded
 from swapgate.suite.arms import cohort_of, cost, pooled
@@ -30,7 +31,8 @@ Size = tuple[int, int]
 class Earlier:
     """Earlier samples of one model, empty where there are none.
 
-    run: the newest run of the same recipe, "" for none; accelerator, cohort: those of that run, else of the accepted cost, else "".
+    run: the newest run of the same recipe, "" for none; accelerator, cohort: those of that run, else of the accepted cost; else the
+    kind of device that this machine has, and "".
     seconds: median seconds per image by (width, height); timed: where they and load_seconds come from. cost: samples for
     spreads, measured in `cost_source`; accepted_cost: what time and memory are compared with. scores and null are accepted
     ones (`quality_source`); repeated: the same requests, accepted and in the newest run, of the same weights.
@@ -76,7 +78,7 @@ def earlier(card: Card, tasks: Sequence[Task], store: Store, runs: Path) -> Earl
     found = Earlier(
         model=card.id,
         run=run.folder.path.name if run else "",
-        accelerator=run.loaded.accelerator if run else costs[0].accelerator if costs else "",
+        accelerator=run.loaded.accelerator if run else costs[0].accelerator if costs else _kind_here(card),
         cohort=cohort,
         seconds={},
         accepted_cost=accepted_cost,
@@ -91,9 +93,21 @@ def earlier(card: Card, tasks: Sequence[Task], store: Store, runs: Path) -> Earl
     return _timed(found, run, tasks, choices)
 
 
+def _kind_here(card: Card) -> str:
+    """Where the model would run on this machine, as far as ceilings and floors of memory ask: "cpu" or "cuda"."""
+    return card.device if card.device != "auto" else "cuda" if accelerators() else "cpu"
+
+
 def newest_run(runs: Path, card: Card, tasks: Sequence[Task]) -> _Run | None:
-    """The newest run with a measured call of this recipe, after the first one of its process; None when there is none."""
-    manifests = sorted(runs.glob("*/manifest.json"), key=lambda path: (path.stat().st_mtime_ns, path.parent.name), reverse=True)
+    """The newest run with a measured call of this recipe, after the first one of its process; None when there is none.
+
+    A run that was judged comes before one that was cut off or still goes on, which holds only a part of its calls.
+    """
+
+    def order(path: Path) -> tuple[bool, int, str]:
+        return (path.parent / "verdicts.json").is_file(), path.stat().st_mtime_ns, path.parent.name
+
+    manifests = sorted(runs.glob("*/manifest.json"), key=order, reverse=True)
     return next((found for path in manifests if (found := _measured(path, card, tasks))), None)
 
 
