@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from swapgate.cards import Card
 from swapgate.engines import faults
 from swapgate.engines.base import Engine
-from swapgate.engines.faults import EXAMPLES, cost, parse
+from swapgate.engines.faults import EXAMPLES, cost, parse, read_note
 from swapgate.engines.registry import Setting, create
 from swapgate.errors import UserError
 from swapgate.meters.clock import StageClock
@@ -132,7 +132,7 @@ class TestNoGuidance:
         card = card_of(qwen_folder, call={"num_inference_steps": 2, "true_cfg_scale": 1.0}, faults=("no-guidance",))
         engine = loaded(card)
         made(engine, call_of(card))
-        assert "0 calls changed (nothing was there to change)" in engine.notes()[0]
+        assert read_note(engine.notes()[0], "no-guidance") == ("0 calls changed (nothing was there to change)", False)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from swapgate.cards import Card, Judge
 from swapgate.engines.base import Engine, OutOfMemoryError
+from swapgate.engines.faults import read_note
 from swapgate.engines.registry import Setting, create
 from swapgate.engines.scripted_options import Options, read_options
 from swapgate.engines.scripted_pictures import alignment, draw
@@ -283,6 +284,14 @@ class TestOptions:
         found = read_options(card(faults=("noise:0.25", "slow:2", "leak:8", "black-decoder", "no-guidance"), slow=1.5))
         assert (found.noise, found.slow, found.leak_mib, found.black, found.no_guidance) == (0.25, 3.0, 8.0, 1.0, True)
         assert "fault slow:2: scripted" in create(card(faults=("slow:2",)), Setting()).notes()
+
+    def test_a_fault_that_changes_nothing_says_so(self) -> None:
+        """At an amount of no effect its line is read back as not acted; every other fault acts from the start."""
+        lines = create(card(faults=("slow:1", "leak:0", "noise:0", "leak:1", "black-decoder")), Setting()).notes()
+        assert [read_note(line, spec) for line, spec in zip(lines, ("slow:1", "leak:0", "noise:0", "leak:1", "black-decoder"), strict=True)] == [
+            ("scripted", False), ("scripted", False), ("scripted", False), ("scripted", True), ("scripted", True),
+        ]  # fmt: skip
+        assert read_note(lines[0], "slow:1.5") is None
 
     def test_a_fault_that_does_not_parse_is_an_error_of_the_card(self) -> None:
         """As with a real model."""

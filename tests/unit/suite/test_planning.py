@@ -195,3 +195,24 @@ def test_a_folder_without_a_run_leaves_the_options_as_they_are(bench: Any) -> No
     assert prepare(bench.config, bench.options(resume=bench.root / "nowhere")).options.models == ()
     with pytest.raises(UserError, match=r"manifest\.json"):
         bench.open(resume=bench.root / "nowhere")
+
+
+def test_faults_of_a_run_are_planted_into_the_judged_models_alone(bench: Any) -> None:
+    """Beside those of the card, in the manifest, and again when the run is taken up without naming them."""
+    bench.card("other")
+    setup = prepare(bench.config, bench.options(models=("toy",), against="other", faults=("noise:0.4", "leak:8")))
+    assert setup.models[0].faults == ("noise:0.4", "leak:8")
+    assert setup.against is not None
+    assert setup.against.faults == ()
+    suite = bench.open(models=("toy",), faults=("noise:0.4",))
+    assert suite.run.manifest["faults"] == ["noise:0.4"]
+    assert suite.run.manifest["cards"]["toy"]["faults"] == ["noise:0.4"]
+    assert prepare(bench.config, bench.options(resume=suite.run.path)).models[0].faults == ("noise:0.4",)
+
+
+def test_a_fault_of_a_run_that_does_not_parse_is_a_mistake(bench: Any) -> None:
+    """Found before anything is loaded; and the same model is no other arm because a fault sits in it."""
+    with pytest.raises(UserError, match="did you mean 'noise'"):
+        prepare(bench.config, bench.options(models=("toy",), faults=("nose:0.4",)))
+    with pytest.raises(UserError, match="another model than the one judged"):
+        prepare(bench.config, bench.options(models=("toy",), against="toy", faults=("noise:0.4",)))

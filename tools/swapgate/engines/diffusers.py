@@ -112,7 +112,7 @@ class DiffusersEngine:
         return self._as_pixels(pictures)
 
     def notes(self) -> tuple[str, ...]:
-        return (*(f"fault {planted.activity()}" for planted in self._planted), *self._notes)
+        return (*(faults.note(planted.activity(), acted=planted.acted()) for planted in self._planted), *self._notes)
 
     def close(self) -> None:
         self._pipe = None

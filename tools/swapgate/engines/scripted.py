@@ -16,8 +16,9 @@ import numpy as np
 from swapgate.canonical import digest
 from swapgate.cards import Card
 from swapgate.engines.base import Identity, OutOfMemoryError
+from swapgate.engines.faults import note
 from swapgate.engines.registry import Setting
-from swapgate.engines.scripted_options import Options, read_options
+from swapgate.engines.scripted_options import Options, acts, read_options
 from swapgate.engines.scripted_pictures import draw
 from swapgate.meters.clock import StageClock
 from swapgate.meters.kinds import Meters
@@ -67,7 +68,7 @@ class Scripted:
         return pictures
 
     def notes(self) -> tuple[str, ...]:
-        return tuple(f"fault {spec}: scripted" for spec in self._card.faults)
+        return tuple(note(f"{spec}: scripted", acted=acts(spec)) for spec in self._card.faults)
 
     def close(self) -> None:
         """There is nothing to let go of."""

@@ -12,6 +12,7 @@ from swapgate.errors import UserError
 
 ACTED = ("noise", "slow", "leak", "black-decoder", "no-guidance")
 """The planted faults that this engine can act; the others damage parts that it does not have."""
+_HARMLESS = MappingProxyType({"noise": 0.0, "slow": 1.0, "leak": 0.0})  # the amounts that change nothing
 SHARES = ("blank", "black", "wrong_prompt", "wrong_rewording", "noise")
 
 
@@ -72,6 +73,14 @@ def read_options(card: Card) -> Options:
         except ValueError:
             raise _wrong(card, name, card.options[name], "image numbers from 1, separated by commas", 'write 3 or "3,5"') from None
     return _with_faults(card, found)
+
+
+def acts(spec: str) -> bool:
+    """Whether a planted fault does anything at its amount."""
+    from swapgate.engines.faults import parse
+
+    fault = parse(spec, where="faults")
+    return _HARMLESS.get(fault.kind) != fault.amount
 
 
 def _value(card: Card, name: str, value: Scalar) -> Scalar:

@@ -17,6 +17,7 @@ class Options:
     gates: those whose cells were selected, so that nothing is generated for a gate that nobody asked.
     false_alarms: budget of the run in (0, 0.25]; None for the policy's.
     null: fresh processes that repeat part of the requests, to measure how much the model differs from itself.
+    faults: specs of `swapgate.engines.faults`, planted into the judged models beside those of their cards (drills).
     """
 
     root: Path
@@ -33,6 +34,7 @@ class Options:
     strict: bool = False
     false_alarms: float | None = None
     null: int = 0
+    faults: tuple[str, ...] = ()
     command: str = "pytest"
 
 

@@ -12,6 +12,7 @@ from swapgate import plan as planning
 from swapgate.canonical import read_json
 from swapgate.cards import Card, read_cards
 from swapgate.config import Config
+from swapgate.engines.faults import parse
 from swapgate.engines.registry import ENGINES
 from swapgate.errors import RunBroken, UserError
 from swapgate.gates.verdict import POOLED
@@ -66,16 +67,16 @@ class Setup:
 def prepare(config: Config, options: Options) -> Setup:
     """Read and check everything the run needs. Raises UserError for any mistake in files or options.
 
-    A recorded run (resume, replay) is taken up with its own models, tasks and other arm where the options name none.
+    A recorded run (resume, replay) is taken up with its own models, tasks, planted faults and other arm where the options name none.
     """
     options = _as_recorded(options)
     cards = read_cards(config.root / config.models, root=config.root, engines=ENGINES)
     tasks = read_tasks(config.root / config.tasks)
-    models = tuple(_card(cards, name, "--model") for name in options.models or config.default_models or tuple(cards))
+    models = tuple(_planted(_card(cards, name, "--model"), options) for name in options.models or config.default_models or tuple(cards))
     if not models:
         raise UserError(where=str(config.models), rule="at least one model card", remedy="write fixtures/models/<name>.toml")
     against = _card(cards, options.against, "--against") if options.against else None
-    if against and against in models:
+    if against and any(against.id == card.id for card in models):
         raise UserError(where="--against", value=against.id, rule="another model than the one judged", remedy="drop it from --model")
     chosen = {card.id: _tasks(tasks, card, options) for card in models}
     if against:
@@ -133,6 +134,11 @@ def _card(cards: Mapping[str, Card], name: str, option: str) -> Card:
         rule=f"a model card; known: {', '.join(cards)}",
         remedy=f"did you mean {near[0]!r}?" if near else "write a card in the models folder",
     )
+
+
+def _planted(card: Card, options: Options) -> Card:
+    """The card with this run's faults; UserError for one that does not parse, before anything is loaded."""
+    return replace(card, faults=(*card.faults, *(parse(spec, where="faults of this run").spec for spec in options.faults)))
 
 
 def _tasks(tasks: Mapping[str, Task], card: Card, options: Options) -> tuple[Task, ...]:
@@ -201,7 +207,7 @@ def _as_recorded(options: Options) -> Options:
         against = options.against or manifest.get("against")
         # The plan is a list and keeps the order of the models, which JSON with sorted keys does not.
         made = dict.fromkeys(request["model"] for request in manifest.get("plan", ()))
-        tasks = tuple(manifest.get("tasks", ()))
+        tasks, faults = tuple(manifest.get("tasks", ())), tuple(manifest.get("faults", ()))
     except (AttributeError, KeyError, TypeError) as error:
         raise RunBroken(
             where=str(file),
@@ -213,4 +219,5 @@ def _as_recorded(options: Options) -> Options:
         against=against,
         models=options.models or tuple(model for model in made if model != against),
         tasks=options.tasks or tasks,
+        faults=options.faults or faults,
     )

@@ -236,6 +236,7 @@ def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
         "environment": environment(setup.config.root),
         "command": setup.options.command,
         "against": setup.options.against,
+        "faults": list(setup.options.faults),
         "cards": {card.id: card_json(card) for card in setup.cards},
         "tasks": {
             task.id: digest([dict(task.prompts), task.width, task.height, list(task.seeds)]) for tasks in setup.tasks.values() for task in tasks

@@ -18,7 +18,7 @@ from swapgate.engines.faults.base import Fault, Planted, denoiser
 from swapgate.engines.faults.table import TABLE, Kind
 from swapgate.errors import UserError
 
-__all__ = ["EXAMPLES", "TABLE", "Fault", "Kind", "Planted", "apply", "denoiser", "parse"]
+__all__ = ["EXAMPLES", "TABLE", "Fault", "Kind", "Planted", "apply", "denoiser", "note", "parse", "read_note"]
 
 EXAMPLES = ("noise:0.02", "no-guidance", "slow:1.5", "leak:8", "black-decoder")
 
@@ -53,6 +53,20 @@ def apply(pipe: Any, spec: str, *, where: str = "fault") -> Planted:
     except AttributeError as error:
         raise _wrong(where, spec, f"a fault of something that {type(pipe).__name__} has ({error})") from error
     return planted
+
+
+NOTHING_YET = " (nothing so far)"
+
+
+def note(activity: str, *, acted: bool) -> str:
+    """The line of a run's journal that says what a planted fault did; `activity` begins with its spec. `read_note` reads it."""
+    return f"fault {activity}{'' if acted else NOTHING_YET}"
+
+
+def read_note(line: str, spec: str) -> tuple[str, bool] | None:
+    """What a fault did and whether it acted, from such a line; None for a line that is not of that fault."""
+    start = f"fault {spec}: "
+    return (line.removeprefix(start).removesuffix(NOTHING_YET), not line.endswith(NOTHING_YET)) if line.startswith(start) else None
 
 
 def _amount(where: str, spec: str, kind: Kind) -> float:
