@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from swapgate.gates import drift, memory, power, stability, usability
+from swapgate.gates import drift, latency, memory, power, stability, usability
 from swapgate.gates.evidence import Arm, Cost, Drift, Evidence, ImageScore, Limits, Null
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import sign_flip
-from swapgate.gates.verdict import Status
+from swapgate.gates.verdict import Status, Verdict
 from swapgate.plan import Request
 from swapgate.suite import ahead_cost, ahead_quality, ahead_rates
 from swapgate.suite.earlier import Earlier
@@ -296,6 +296,118 @@ def test_time_reaches_are_those_of_the_power_functions(bench: Any, spread: float
     assert claim.smallest == pytest.approx(rough, rel=0.15)
     assert claim.passes is power.time_pass(59, alpha=0.01, floor=0.05, cv=spread).enough
     assert not claim.assumed
+
+
+def test_the_gate_finds_the_slowdown_that_the_plan_names(bench: Any) -> None:
+    """Sixty calls of three per cent spread: nine in ten of such runs are red at least, and few at half of it."""
+    noise = np.random.default_rng(4)
+    accepted = cost(noise.normal(1.0, 0.03, 59).tolist())
+    ahead = prospect(bench, 12, 5, cost=accepted, accepted_cost=accepted)
+    claim = named(ahead_cost.latency(ahead), "total")
+    assert claim.smallest is not None
+
+    def red(slower: float) -> float:
+        arms = [[cost(noise.normal(by, 0.03, 59).tolist()) for by in (1 + slower, 1.0)] for _ in range(40)]
+        return float(np.mean([timed(*both, ahead.policy).status is Status.REGRESSION for both in arms]))
+
+    assert red(claim.smallest / 100) >= 0.8
+    assert red(claim.smallest / 200) < 0.5
+
+
+def timed(ours: Cost, theirs: Cost, policy: Policy) -> Verdict:
+    arms = [Arm(model="toy", weights="w", accelerator="cpu", cohort="c", pipeline="p", scores=(), cost=one) for one in (ours, theirs)]
+    return latency.judge(replace(evidence((), ()), candidate=arms[0], baseline=arms[1]), replace(policy, draws=1000))
+
+
+def test_the_gate_finds_the_fall_of_alignment_that_the_plan_names(bench: Any) -> None:
+    """Other pictures of twelve prompts that follow them less by so many deviations between seeds."""
+    ahead = prospect(bench, 12, 5, policy=replace(Policy(), alignment_spread=0.001).at_most(0.0005))
+    claim = named(ahead_quality.drift(ahead), "alignment")
+    assert claim.smallest is not None
+    noise = np.random.default_rng(5)
+
+    def red(fall: float) -> float:
+        found = []
+        for _ in range(60):
+            old, new = noise.normal(0.3, 0.02, 60), noise.normal(0.3 - 0.02 * fall, 0.02, 60)
+            ours = [replace(one, alignment=float(a), image=f"b{one.pair}") for one, a in zip(ahead.known.scores, new, strict=True)]
+            theirs = [replace(one, alignment=float(a)) for one, a in zip(ahead.known.scores, old, strict=True)]
+            found.append(drift.judge(evidence(ours, theirs, drifts=drifts(60, 0)), ahead.policy).status is Status.REGRESSION)
+        return float(np.mean(found))
+
+    assert red(claim.smallest) >= 0.85
+    assert red(claim.smallest / 2) < 0.5
+
+
+def test_the_worst_drops_are_as_many_as_the_gate_calls_red(bench: Any) -> None:
+    """One drop fewer is not enough, and the named share shows so many with 95 %."""
+    ahead = prospect(bench, 12, 2, reworded=2)
+    claim = named(ahead_quality.stability(ahead), "worst")
+    reworded = [one.pair for one in ahead.known.scores if one.edits]
+
+    def red(dropped: int) -> bool:
+        gone = set(reworded[:dropped])
+        ours = [replace(one, image=f"b{one.pair}", normalised=0.0 if one.pair in gone else 0.9) for one in ahead.known.scores]
+        found = stability.judge(evidence(ours, ahead.known.scores), ahead.policy)
+        return any(one.name == "worst" and one.status is Status.REGRESSION for one in found.findings)
+
+    fewest = next(count for count in range(1, len(reworded) + 1) if red(count))
+    assert claim.smallest is not None
+    assert binom.sf(fewest - 1, len(reworded), claim.smallest / 100) == pytest.approx(0.95, abs=1e-6)
+
+
+def test_a_peak_is_found_at_the_floor_of_its_device(bench: Any) -> None:
+    """Peaks repeat, so every number of calls from the fifth on finds the same."""
+    accepted = cost([1.0] * 59, peak_mib=(20_000.0,) * 59)
+    for kind, limit in (("cpu", 400.0), ("cuda", 400.0)):
+        found = ahead_cost.memory(prospect(bench, 12, 5, cost=accepted, accepted_cost=accepted, accelerator=kind))
+        assert named(found, "peak").smallest == pytest.approx(limit)
+    small = replace(accepted, peak_mib=(1000.0,) * 59)
+    for kind, limit in (("cpu", 256.0), ("cuda", 128.0)):
+        assert named(ahead_cost.memory(prospect(bench, 12, 5, cost=small, accepted_cost=small, accelerator=kind)), "peak").smallest == limit
+
+
+def test_a_leak_is_found_where_held_memory_wanders_little(bench: Any) -> None:
+    """The gate's own bounds: at the named slope most runs are red; level memory passes."""
+    noise = np.random.default_rng(6)
+    level = cost([1.0] * 59, held_mib=tuple(noise.normal(500, 5, 59).tolist()))
+    ahead = prospect(bench, 12, 5, cost=level, accepted_cost=level, accelerator="cuda")
+    claim = named(ahead_cost.memory(ahead), "growth")
+    assert claim.passes
+    assert claim.smallest is not None
+
+    def growth(slope: float) -> Status:
+        held = tuple(float(500 + slope * n + noise.normal(0, 5)) for n in range(59))
+        arm = Arm(model="toy", weights="w", accelerator="cuda", cohort="c", pipeline="p", scores=(), cost=replace(level, held_mib=held))
+        found = memory.judge(replace(evidence((), ()), candidate=arm, baseline=arm), ahead.policy)
+        return next(one for one in found.findings if one.name == "growth").status
+
+    assert np.mean([growth(claim.smallest) is Status.REGRESSION for _ in range(20)]) >= 0.75
+    assert np.mean([growth(0.0) is Status.PASS for _ in range(20)]) >= 0.75
+
+
+@pytest.mark.parametrize(("values", "low", "high"), [([1.0, 1.1] * 20, 0.0, 0.0), (list(np.arange(1.0, 41.0)), 0.85, 0.95), ([1.0] * 9, 0.0, 0.0)])
+def test_the_correlation_of_neighbours_is_that_of_ranks(bench: Any, values: list[float], low: float, high: float) -> None:
+    """Turns give none that is counted upon, a drift gives nearly all, and equal times none."""
+    basis = named(ahead_cost.latency(prospect(bench, 12, 5, cost=cost(values), accepted_cost=cost(values))), "total").basis
+    assert low <= float(basis.rpartition(" ")[2]) <= high
+
+
+def test_five_calls_are_the_fewest_that_decide_on_time(bench: Any) -> None:
+    """As the gate has it, on both arms."""
+    few = cost([1.0] * 4)
+    found = ahead_cost.latency(prospect(bench, 12, 5, cost=few, accepted_cost=few))
+    assert "4 calls after the first cannot decide on time, 5 are needed" in found.undecided
+
+
+def test_no_usable_original_leaves_stability_open(bench: Any) -> None:
+    """Nothing usable can be lost, and the gate says the same."""
+    ahead = prospect(bench, 12, 2, reworded=2)
+    bad = tuple(replace(one, usable=False) for one in ahead.known.scores)
+    found = ahead_quality.stability(replace(ahead, known=replace(ahead.known, scores=bad)))
+    assert "no accepted original is usable" in found.undecided
+    ours = [replace(one, image=f"b{one.pair}") for one in bad]
+    assert stability.judge(evidence(ours, bad), ahead.policy).status is Status.INCONCLUSIVE
 
 
 def test_stalls_do_not_widen_the_spread_of_a_median(bench: Any) -> None:
