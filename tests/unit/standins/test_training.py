@@ -254,7 +254,7 @@ def draws(folder: Path) -> None:
 
 
 def trains_on(out: Path, folder: Path, names: list[str]) -> None:
-    """The further stages change the weights of every part but not the words, and add to the folder's history."""
+    """The further stages change every part but the words, and add to the folder's history."""
     before = folder_digests(folder)
     history = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     figures = run.train(out, names, budget="tiny", device="cpu", checkpoints=out / "further")

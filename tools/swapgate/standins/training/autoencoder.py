@@ -19,7 +19,7 @@ KL_WEIGHT = 2e-4
 TEXTURE_WEIGHT = 0.4
 OBJECT_WEIGHT = 4.0
 """What an error on an object counts more than one on the background, of which there is about ten times as much."""
-COLOUR_WEIGHT = 1.0
+COLOUR_WEIGHT = 2.0
 COLOUR_CELL = 4
 """Side in pixels of the cells over which colour is averaged before it is compared."""
 CROP_SPREAD = 20

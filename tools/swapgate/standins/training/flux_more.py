@@ -21,18 +21,18 @@ from swapgate.standins import flux, folders, tokenizers
 from swapgate.standins.training import autoencoder, bank, flow, flux_stages, reading
 from swapgate.standins.training.stages import Figures, Stage, StageContext
 
-VAE_SETTINGS = autoencoder.VaeSettings(pictures=4096, batch=32, peak=6e-4, crop=64, whole_from=0.85)
+VAE_SETTINGS = autoencoder.VaeSettings(pictures=3072, batch=24, peak=8e-4, crop=64, whole_from=0.8, whole_batch=6)
 FLOW_SETTINGS = flow.FlowSettings(
-    batch=32, peak=5e-4, decay=0.998, look_seconds=900.0, look_images=64, look_languages=("en",), stop_at=0.88, reserve=60.0
+    batch=32, peak=5e-4, decay=0.998, look_seconds=480.0, look_images=64, look_languages=("en",), stop_at=0.88, reserve=10.0
 )  # fmt: skip
 SCENES = 24_000
 SEED = 3_000_000
 SHORT = 64
 """Tokens that the T5 texts of most steps are padded to; the pipeline pads to `flux.TEXT_LENGTH`."""
-LONG_SHARE = 0.12
-LONG_FROM = 0.85
+LONG_SHARE = 0.08
+LONG_FROM = 0.88
 """Progress from which every text is padded as the pipeline pads it."""
-MEASURED = 256
+MEASURED = 128
 
 
 def stages() -> tuple[Stage, ...]:
@@ -44,7 +44,10 @@ def stages() -> tuple[Stage, ...]:
 
 
 def vae(context: StageContext) -> Figures:
-    """Train the folder's autoencoder on, encoder and decoder; the weights are left for `flux-flow-more`."""
+    """Train the folder's autoencoder on, encoder and decoder; the weights are left for `flux-flow-more`.
+
+    Both learn: what the encoder buries under its posterior's noise no decoder brings back.
+    """
     model = AutoencoderKL.from_pretrained(part(context.out, "vae"))
     coder = autoencoder.Coder(model=model, encode=flux.encode_images, decode=flux.decode_latents)
     return autoencoder.train_vae(context, coder, autoencoder.VaeSettings.tiny() if context.tiny else VAE_SETTINGS)
@@ -93,7 +96,7 @@ class FluxMore:
     def _latents(self) -> None:
         context = self.context
         n = flux_stages.TINY_SCENES if context.tiny else SCENES
-        raw = bank.latents_within(context, self._encode, n, share=0.15, offset=SEED)
+        raw = bank.latents_within(context, self._encode, n, share=0.1, offset=SEED)
         shift, scaling = float(raw.float().mean()), 1 / float(raw.float().std())
         self.vae.register_to_config(shift_factor=shift, scaling_factor=scaling)
         self.packed = bank.pack((raw - shift) * scaling)
