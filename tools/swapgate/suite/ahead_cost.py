@@ -84,7 +84,7 @@ def _clock(values: Sequence[float], known: Earlier) -> _Clock:
             middle=median(values) if values else None, cv=TYPICAL_CV, correlation=0.0, said="no earlier samples: assumed 3 % (typical)", assumed=True
         )
     cv, correlation = _middle_spread(values), _correlation(values)
-    said = f"{plural(len(values), 'call')} of {known.cost_source}: median {seconds(median(values))}, spread {100 * cv:.2g} %, correlation {correlation:.2f}"
+    said = f"{plural(len(values), 'call')} of {known.cost_source}: median {seconds(median(values))}, spread {100 * cv:.3g} %, correlation {correlation:.2f}"
     return _Clock(middle=median(values), cv=cv, correlation=correlation, said=said)
 
 
