@@ -44,22 +44,23 @@ def build(run_path: Path, image_source: Callable[[str], Path | None]) -> Path:
 
 def render(report: model.Report, album: pictures.Album) -> str:
     """The page as text; pictures are referred to by the `src` that `album` gives them."""
-    style = _style()
+    style, style_hash = stylesheet()
     return (
-        _environment()
+        environment()
         .get_template("index.html.j2")
         .render(
             report=report,
             page=view.page(report, album),
             headline=phrases.headline(report),
-            style=Markup(style),  # noqa: S704 - our own file
-            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            style=style,
+            style_hash=style_hash,
         )
     )
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of this package, which escape all that they are given, with the words of the report."""
     made = jinja2.Environment(loader=_LOADER, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters.update(_filters())
     made.globals.update(
@@ -84,6 +85,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
 
 
 @functools.cache
-def _style() -> str:
-    """The style sheet exactly as it stands between the tags: the policy allows it by the hash of this text."""
-    return _LOADER.get_source(_environment(), "style.css")[0].replace("\r\n", "\n")
+def stylesheet() -> tuple[Markup, str]:
+    """The style sheet exactly as it stands between the tags, and the SHA-256 (base64) by which the page's policy allows it."""
+    style = _LOADER.get_source(environment(), "style.css")[0].replace("\r\n", "\n")
+    return Markup(style), base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()  # noqa: S704 - our own file

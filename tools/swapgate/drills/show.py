@@ -1,0 +1,134 @@
+"""The matrix for readers: lines for a terminal, matrix.json, and matrix.html, a page that asks nothing of any network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from swapgate.canonical import dumps, rounded, write_atomic
+from swapgate.drills.matrix import Entry, Mark, Matrix, Row
+from swapgate.gates.verdict import GATES
+from swapgate.report.html import environment, stylesheet
+from swapgate.report.phrases import tidy
+
+JSON, HTML = "matrix.json", "matrix.html"
+TONES = {
+    Mark.CAUGHT: "IMPROVED", Mark.MISSED: "REGRESSION", Mark.UNEXPECTED: "ERROR", Mark.QUIET: "PASS", Mark.ALSO: "CHANGED",
+    Mark.OPEN: "none", Mark.ERROR: "ERROR",
+}  # fmt: skip
+GLYPHS = {Mark.CAUGHT: "✓", Mark.MISSED: "✕", Mark.UNEXPECTED: "!", Mark.QUIET: "·", Mark.ALSO: "~", Mark.OPEN: "·", Mark.ERROR: "!"}
+MEANINGS = {
+    Mark.CAUGHT: "had to fire, and did",
+    Mark.MISSED: "had to fire, and did not",
+    Mark.UNEXPECTED: "had to stay quiet, and fired",
+    Mark.QUIET: "had to stay quiet, and did",
+    Mark.ALSO: "fired; the drill asks nothing of it",
+    Mark.OPEN: "did not fire; the drill asks nothing of it",
+    Mark.ERROR: "no run of the drill proves anything",
+}
+LONGEST_REASON = 300
+
+
+def write(matrix: Matrix, out: Path) -> Path:
+    """Write matrix.json and matrix.html into `out`; gives the page."""
+    write_atomic(out / JSON, dumps(rounded(matrix.as_json()), indent=1) + "\n")
+    # A message of another package can hold half a character, which UTF-8 has no bytes for.
+    write_atomic(out / HTML, page(matrix).encode("utf-8", "replace"))
+    return out / HTML
+
+
+def page(matrix: Matrix) -> str:
+    """The page as text: every text is escaped, and its policy forbids scripts, pictures and other style sheets."""
+    style, style_hash = stylesheet()
+    template = environment().get_template("drill.html.j2")
+    return template.render(
+        matrix=matrix, gates=GATES, answer=answer(matrix), tones=TONES, glyphs=GLYPHS, meanings=MEANINGS, marks=Mark, rate=rate, asked=asked,
+        unlikely=unlikely(matrix), skipped=grouped(matrix), style=style, style_hash=style_hash,
+    )  # fmt: skip
+
+
+def lines(matrix: Matrix, page_path: Path) -> list[str]:
+    """The matrix as a table of plain text, then what to look at with its reasons; the last line is the page."""
+    head = ("drill", "dose", *GATES)
+    table = _columns([head, *((row.drill, row.dose, *(_cell(entry) for entry in row.entries)) for row in matrix.rows)]) if matrix.rows else []
+    found = [*table, *([""] if table else []), *_look(matrix.rows)]
+    found += [f"not applicable: {', '.join(drills)}: {tidy(reason)}" for reason, drills in grouped(matrix)]
+    if unlikely(matrix):
+        found.append(f"note: {unlikely(matrix)}")
+    found += [f"proved: {row.id}: {tidy(row.proof)}" for row in matrix.rows if row.proof]
+    return [*found, f"swapgate drill: {answer(matrix)}", f"matrix: {page_path.resolve().as_uri()}"]
+
+
+def answer(matrix: Matrix) -> str:
+    """The whole matrix in one sentence."""
+    if not matrix.rows:
+        return "nothing was drilled: no drill applies"
+    bad = [
+        f"{', '.join(matrix.dead)} DEAD: no drill trips {'them' if len(matrix.dead) > 1 else 'it'}" if matrix.dead else "",
+        *(f"{n} {name}" for n, name in ((matrix.count(Mark.MISSED), "MISSED"), (matrix.count(Mark.UNEXPECTED), "UNEXPECTED"), (matrix.errors, "ERROR")) if n),
+    ]  # fmt: skip
+    good = f"{matrix.count(Mark.CAUGHT)} caught, {matrix.count(Mark.QUIET)} quiet as they must be"
+    tripped = f"tripped: {', '.join(matrix.tripped) or 'no gate'}"
+    if matrix.untripped and not matrix.dead:
+        tripped += f" (nothing is said of {', '.join(matrix.untripped)}: these drills are a choice)"
+    return "; ".join(part for part in (*bad, good, tripped) if part)
+
+
+def unlikely(matrix: Matrix) -> str:
+    """How far chance alone explains gates that fired unasked, "" where none did."""
+    runs = sum(len(row.runs) - len(row.errors) for row in matrix.rows)
+    if not matrix.count(Mark.UNEXPECTED):
+        return ""
+    return (
+        f"a run is red by chance with a probability of at most {matrix.false_alarms:.3g}, so {runs} runs hold about {runs * matrix.false_alarms:.2g} "
+        "such alarms; a busy machine makes more of latency and memory"
+    )
+
+
+def rate(entry: Entry) -> str:
+    """`3/4 red, 19-99 %`: hits, samples and the exact 95 % interval."""
+    if entry.low is None or entry.high is None:
+        return ""
+    return f"{entry.hits}/{entry.n} red, {100 * entry.low:.0f}–{100 * entry.high:.0f} %"
+
+
+def asked(entry: Entry) -> str:
+    """What the drill asks of the gate, in words."""
+    return {"fires": "must fire", "quiet": "must stay quiet", "either": "nothing is asked"}[entry.expected]
+
+
+def grouped(matrix: Matrix) -> list[tuple[str, list[str]]]:
+    """Reasons why drills do not apply, each with its drills."""
+    found: dict[str, list[str]] = {}
+    for one in matrix.skipped:
+        found.setdefault(one.reason, []).append(one.drill)
+    return list(found.items())
+
+
+def _cell(entry: Entry) -> str:
+    word = entry.mark.value if entry.mark in (Mark.MISSED, Mark.UNEXPECTED, Mark.ERROR) else entry.mark.value.lower()
+    if entry.mark in (Mark.QUIET, Mark.OPEN):
+        return "quiet" if entry.mark is Mark.QUIET else "-"
+    return f"{word} {entry.hits}/{entry.n}" if entry.n else word
+
+
+def _look(rows: Iterable[Row]) -> list[str]:
+    found = []
+    for row in rows:
+        found += [f"ERROR {row.id}, {_short(error)}" for error in row.errors]
+        found += [
+            f"{entry.mark.value} {row.id}: {entry.gate} {rate(entry)}; {entry.status}: {_short(entry.reason)}"
+            for entry in row.entries
+            if entry.mark in (Mark.MISSED, Mark.UNEXPECTED)
+        ]
+    return found
+
+
+def _short(text: str) -> str:
+    line = tidy(text)
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
