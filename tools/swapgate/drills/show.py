@@ -31,9 +31,9 @@ LONGEST_REASON = 300
 
 def write(matrix: Matrix, out: Path) -> Path:
     """Write matrix.json and matrix.html into `out`; gives the page."""
-    write_atomic(out / JSON, dumps(rounded(matrix.as_json()), indent=1) + "\n")
     # A message of another package can hold half a character, which UTF-8 has no bytes for.
-    write_atomic(out / HTML, page(matrix).encode("utf-8", "replace"))
+    for name, text in ((JSON, dumps(rounded(matrix.as_json()), indent=1) + "\n"), (HTML, page(matrix))):
+        write_atomic(out / name, text.encode("utf-8", "replace"))
     return out / HTML
 
 
@@ -50,12 +50,12 @@ def page(matrix: Matrix) -> str:
 def lines(matrix: Matrix, page_path: Path) -> list[str]:
     """The matrix as a table of plain text, then what to look at with its reasons; the last line is the page."""
     head = ("drill", "dose", *GATES)
-    table = _columns([head, *((row.drill, row.dose, *(_cell(entry) for entry in row.entries)) for row in matrix.rows)]) if matrix.rows else []
+    table = _columns([head, *((tidy(row.drill), row.dose, *(_cell(entry) for entry in row.entries)) for row in matrix.rows)]) if matrix.rows else []
     found = [*table, *([""] if table else []), *_look(matrix.rows)]
-    found += [f"not applicable: {', '.join(drills)}: {tidy(reason)}" for reason, drills in grouped(matrix)]
+    found += [f"not applicable: {tidy(', '.join(drills))}: {tidy(reason)}" for reason, drills in grouped(matrix)]
     if unlikely(matrix):
         found.append(f"note: {unlikely(matrix)}")
-    found += [f"proved: {row.id}: {tidy(row.proof)}" for row in matrix.rows if row.proof]
+    found += [f"proved: {tidy(row.id)}: {tidy(row.proof)}" for row in matrix.rows if row.proof]
     return [*found, f"swapgate drill: {answer(matrix)}", f"matrix: {page_path.resolve().as_uri()}"]
 
 
@@ -115,9 +115,9 @@ def _cell(entry: Entry) -> str:
 def _look(rows: Iterable[Row]) -> list[str]:
     found = []
     for row in rows:
-        found += [f"ERROR {row.id}, {_short(error)}" for error in row.errors]
+        found += [f"ERROR {tidy(row.id)}, {_short(error)}" for error in row.errors]
         found += [
-            f"{entry.mark.value} {row.id}: {entry.gate} {rate(entry)}; {entry.status}: {_short(entry.reason)}"
+            f"{entry.mark.value} {tidy(row.id)}: {entry.gate} {rate(entry)}; {tidy(entry.status)}: {_short(entry.reason)}"
             for entry in row.entries
             if entry.mark in (Mark.MISSED, Mark.UNEXPECTED)
         ]
