@@ -30,7 +30,7 @@ class Runner:
         progress.note("one run")
         if self.raises:
             raise self.raises
-        seen = {gate: Seen(status="REGRESSION", red=gate in self.red, cell=gate, reason="so it is") for gate in GATES}
+        seen = {gate: Seen(status="REGRESSION", red=gate in self.red, decided=True, cell=gate, reason="so it is") for gate in GATES}
         outcomes = [
             Outcome(job=Job(drill=one, dose="moderate", spec=one.moderate, repeat=1), run=f"runs/{one.id}", proof="7 calls", pictures="p", seen=seen)
             for one in ask.drills

@@ -40,7 +40,11 @@ def outcome_of(red: set[str] | None = None, *, drill: Drill | None = None, dose:
     drill = drill or drill_of()
     seen = {
         gate: Seen(
-            status="REGRESSION" if gate in (red or set()) else "PASS", red=gate in (red or set()), cell=f"{gate}/m/all", reason=f"{gate} says so"
+            status="REGRESSION" if gate in (red or set()) else "PASS",
+            red=gate in (red or set()),
+            decided=True,
+            cell=f"{gate}/m/all",
+            reason=f"{gate} says so",
         )
         for gate in GATES
     }

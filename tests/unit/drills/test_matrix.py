@@ -59,6 +59,16 @@ def test_one_alarm_among_repeats_is_unexpected_and_shows_that_run(an_outcome: An
     assert (entry.mark, entry.hits, entry.n, entry.status) == (Mark.UNEXPECTED, 1, 2, "REGRESSION")
 
 
+def test_a_gate_that_could_not_decide_was_not_quiet_on_purpose(an_outcome: Any) -> None:
+    """It is marked as undecided with its reason, which is no fault of the gate; one that fired in another run is unexpected."""
+    unsure = an_outcome({"drift"}, repeat=2)
+    unsure.seen["memory"] = Seen(status="INCONCLUSIVE", red=False, decided=False, cell="memory/m/all", reason="too few calls")
+    matrix = matrix_of(an_outcome({"drift"}), unsure)
+    entry = entry_of(matrix, "memory")
+    assert (entry.mark, entry.status, entry.reason, matrix.red) == (Mark.UNDECIDED, "INCONCLUSIVE", "too few calls", False)
+    assert entry_of(matrix_of(unsure, an_outcome({"drift", "memory"})), "memory").mark is Mark.UNEXPECTED
+
+
 def test_the_same_pictures_are_one_sample_of_quality_and_each_run_one_of_cost(an_outcome: Any) -> None:
     """A model that repeats itself to the pixel says nothing new by being judged again."""
     runs = [an_outcome({"drift", "latency"}, repeat=n, pictures="same") for n in (1, 2, 3)]
@@ -72,7 +82,7 @@ def test_the_interval_is_the_exact_one(hits: list[bool]) -> None:
     """Held against scipy's Clopper and Pearson interval."""
     one = drill("leak")
     job = Job(drill=one, dose="severe", spec="leak:32", repeat=1)
-    seen = [{gate: Seen(status="", red=hit, cell="", reason="") for gate in GATES} for hit in hits]
+    seen = [{gate: Seen(status="", red=hit, decided=True, cell="", reason="") for gate in GATES} for hit in hits]
     entry = entry_of(matrix_of(*(Outcome(job=job, run="", proof="x", pictures=str(n), seen=one) for n, one in enumerate(seen))), "memory")
     exact = binomtest(sum(hits), len(hits)).proportion_ci(0.95, method="exact")
     assert (entry.hits, entry.n) == (sum(hits), len(hits))
@@ -154,7 +164,17 @@ def test_the_json_holds_everything_and_can_be_read_back(an_outcome: Any) -> None
     """Plain data with the counts of the summary."""
     matrix = matrix_of(an_outcome({"drift", "memory"}), an_outcome(set(), dose="moderate"), skipped=(Skipped(drill="x", reason="y"),))
     found = json.loads(dumps(rounded(matrix.as_json())))
-    assert found["counts"] == {"caught": 1, "missed": 1, "unexpected": 1, "quiet": 1, "also": 0, "open": 6, "errors": 0, "not_applicable": 1}
+    assert found["counts"] == {
+        "caught": 1,
+        "missed": 1,
+        "unexpected": 1,
+        "quiet": 1,
+        "undecided": 0,
+        "also": 0,
+        "open": 6,
+        "errors": 0,
+        "not_applicable": 1,
+    }
     assert (found["schema"], found["model"], found["red"], found["dead"]) == (1, "m", True, [])
     row = found["rows"][0]
     assert (row["drill"], row["dose"], row["spec"], row["sources"]) == ("black", "severe", "black-decoder", ["diffusers #1"])

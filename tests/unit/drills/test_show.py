@@ -57,7 +57,7 @@ def printed(matrix: Matrix) -> str:
 
 def hostile(an_outcome: Any, a_drill: Any) -> Matrix:
     """Every text of a drill is somebody else's."""
-    seen = {gate: Seen(status=HOSTILE, red=True, cell=HOSTILE, reason=HOSTILE) for gate in GATES}
+    seen = {gate: Seen(status=HOSTILE, red=True, decided=True, cell=HOSTILE, reason=HOSTILE) for gate in GATES}
     drill = a_drill(HOSTILE, about=HOSTILE, sources=(HOSTILE,), severe=HOSTILE)
     return matrix_of(
         an_outcome(drill=drill, proof=HOSTILE, run=HOSTILE, seen=seen),
@@ -86,6 +86,15 @@ def test_what_must_be_looked_at_stands_below_with_its_reason(an_outcome: Any) ->
     assert "so 1 runs hold about 0.01 such alarms" in out
 
 
+def test_an_undecided_gate_is_said_with_its_reason(an_outcome: Any) -> None:
+    """Quiet for want of samples is no proof of specificity."""
+    unsure = an_outcome({"drift"})
+    unsure.seen["memory"] = Seen(status="INCONCLUSIVE", red=False, decided=False, cell="memory/m/all", reason="too few calls")
+    out = printed(matrix_of(unsure))
+    assert "undecided black/severe: memory: too few calls" in out
+    assert "1 caught, 0 quiet as they must be, 1 quiet but undecided" in out
+
+
 def test_drills_that_do_not_apply_are_listed_by_reason(an_outcome: Any) -> None:
     """One line a reason."""
     skipped = tuple(Skipped(drill=name, reason=reason) for name, reason in (("a", "no batch"), ("b", "no mask"), ("c", "no batch")))
@@ -100,7 +109,7 @@ def test_drills_that_do_not_apply_are_listed_by_reason(an_outcome: Any) -> None:
         (
             {"drift"},
             {},
-            "1 caught, 1 quiet as they must be; tripped: drift (nothing is said of latency, memory, usability, stability: these drills are a choice)",
+            "1 caught, 1 quiet as they must be; tripped: drift, of the drills that were chosen none tripped latency, memory, usability, stability",
         ),
         ({"drift"}, {"whole": True}, "latency, memory, usability, stability DEAD: no drill trips them; 1 caught"),
         (set(GATES) - {"memory"}, {"whole": True}, "memory DEAD: no drill trips it; 1 caught"),

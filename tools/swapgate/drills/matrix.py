@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from swapgate.drills.jobs import Skipped
 from swapgate.drills.kinds import Dose, Drill, Gate
-from swapgate.drills.outcome import Outcome
+from swapgate.drills.outcome import Outcome, Seen
 from swapgate.gates.statistics import clopper_pearson
 from swapgate.gates.verdict import GATES
 
@@ -27,6 +27,7 @@ class Mark(StrEnum):
     MISSED = "MISSED"  # it had to fire and did not, at least once
     UNEXPECTED = "UNEXPECTED"  # it had to be quiet and fired
     QUIET = "QUIET"  # it had to be quiet and was
+    UNDECIDED = "UNDECIDED"  # it had to be quiet and was, but only because it could not decide
     ALSO = "ALSO"  # nothing was asked of it, and it fired
     OPEN = "OPEN"  # nothing was asked of it, and it did not
     ERROR = "ERROR"  # no run of this drill proves anything
@@ -179,7 +180,9 @@ def _entry(gate: str, expected: Expected, proven: Sequence[Outcome]) -> Entry:
     said = [outcome.seen[gate] for outcome in samples]
     hits, n = sum(one.red for one in said), len(said)
     mark = _mark(expected, hits, n)
-    telling = next((one for one in said if one.red is (mark is not Mark.MISSED)), said[0])
+    if mark is Mark.QUIET and not all(one.decided for one in said):
+        mark = Mark.UNDECIDED
+    telling = next((one for one in said if _tells(one, mark)), said[0])
     low, high = clopper_pearson(hits, n, TAIL)
     return Entry(
         gate=gate, expected=expected, mark=mark, hits=hits, n=n, low=low, high=high, status=telling.status, cell=telling.cell, reason=telling.reason
@@ -192,6 +195,13 @@ def _distinct(proven: Sequence[Outcome]) -> list[Outcome]:
     for outcome in proven:
         found.setdefault(outcome.pictures, outcome)
     return list(found.values())
+
+
+def _tells(one: Seen, mark: Mark) -> bool:
+    """Whether a run shows why a gate has its mark."""
+    if mark is Mark.UNDECIDED:
+        return not one.decided
+    return one.red is (mark in (Mark.CAUGHT, Mark.UNEXPECTED, Mark.ALSO))
 
 
 def _mark(expected: Expected, hits: int, n: int) -> Mark:

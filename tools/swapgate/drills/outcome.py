@@ -21,6 +21,7 @@ class Seen:
 
     status: str
     red: bool
+    decided: bool
     cell: str
     reason: str
 
@@ -82,5 +83,5 @@ def _seen(gate: str, verdicts: Sequence[Verdict]) -> Seen:
     pool = [verdict for verdict in own if verdict.task == POOLED]
     shown = next((verdict for verdict in (*pool, *own) if verdict.red), next(iter((*pool, *own)), None))
     if shown is None:
-        return Seen(status="not judged", red=False, cell=gate, reason="the run has no verdict of this gate")
-    return Seen(status=str(shown.status), red=shown.red, cell=shown.id, reason=shown.reason)
+        return Seen(status="not judged", red=False, decided=False, cell=gate, reason="the run has no verdict of this gate")
+    return Seen(status=str(shown.status), red=shown.red, decided=shown.decided, cell=shown.id, reason=shown.reason)

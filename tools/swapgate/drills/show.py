@@ -13,15 +13,25 @@ from swapgate.report.phrases import tidy
 
 JSON, HTML = "matrix.json", "matrix.html"
 TONES = {
-    Mark.CAUGHT: "IMPROVED", Mark.MISSED: "REGRESSION", Mark.UNEXPECTED: "ERROR", Mark.QUIET: "PASS", Mark.ALSO: "CHANGED",
+    Mark.CAUGHT: "IMPROVED", Mark.MISSED: "REGRESSION", Mark.UNEXPECTED: "ERROR", Mark.QUIET: "PASS", Mark.UNDECIDED: "INCONCLUSIVE", Mark.ALSO: "CHANGED",
     Mark.OPEN: "none", Mark.ERROR: "ERROR",
 }  # fmt: skip
-GLYPHS = {Mark.CAUGHT: "✓", Mark.MISSED: "✕", Mark.UNEXPECTED: "!", Mark.QUIET: "·", Mark.ALSO: "~", Mark.OPEN: "·", Mark.ERROR: "!"}
+GLYPHS = {
+    Mark.CAUGHT: "✓",
+    Mark.MISSED: "✕",
+    Mark.UNEXPECTED: "!",
+    Mark.QUIET: "·",
+    Mark.UNDECIDED: "?",
+    Mark.ALSO: "~",
+    Mark.OPEN: "·",
+    Mark.ERROR: "!",
+}
 MEANINGS = {
     Mark.CAUGHT: "had to fire, and did",
     Mark.MISSED: "had to fire, and did not",
     Mark.UNEXPECTED: "had to stay quiet, and fired",
     Mark.QUIET: "had to stay quiet, and did",
+    Mark.UNDECIDED: "had to stay quiet, and could not have spoken: too few samples to decide",
     Mark.ALSO: "fired; the drill asks nothing of it",
     Mark.OPEN: "did not fire; the drill asks nothing of it",
     Mark.ERROR: "no run of the drill proves anything",
@@ -68,9 +78,11 @@ def answer(matrix: Matrix) -> str:
         *(f"{n} {name}" for n, name in ((matrix.count(Mark.MISSED), "MISSED"), (matrix.count(Mark.UNEXPECTED), "UNEXPECTED"), (matrix.errors, "ERROR")) if n),
     ]  # fmt: skip
     good = f"{matrix.count(Mark.CAUGHT)} caught, {matrix.count(Mark.QUIET)} quiet as they must be"
+    if matrix.count(Mark.UNDECIDED):
+        good += f", {matrix.count(Mark.UNDECIDED)} quiet but undecided"
     tripped = f"tripped: {', '.join(matrix.tripped) or 'no gate'}"
     if matrix.untripped and not matrix.dead:
-        tripped += f" (nothing is said of {', '.join(matrix.untripped)}: these drills are a choice)"
+        tripped += f", of the drills that were chosen none tripped {', '.join(matrix.untripped)}"
     return "; ".join(part for part in (*bad, good, tripped) if part)
 
 
@@ -109,6 +121,8 @@ def _cell(entry: Entry) -> str:
     word = entry.mark.value if entry.mark in (Mark.MISSED, Mark.UNEXPECTED, Mark.ERROR) else entry.mark.value.lower()
     if entry.mark in (Mark.QUIET, Mark.OPEN):
         return "quiet" if entry.mark is Mark.QUIET else "-"
+    if entry.mark is Mark.UNDECIDED:
+        return "undecided"
     return f"{word} {entry.hits}/{entry.n}" if entry.n else word
 
 
@@ -121,6 +135,7 @@ def _look(rows: Iterable[Row]) -> list[str]:
             for entry in row.entries
             if entry.mark in (Mark.MISSED, Mark.UNEXPECTED)
         ]
+        found += [f"undecided {tidy(row.id)}: {entry.gate}: {_short(entry.reason)}" for entry in row.entries if entry.mark is Mark.UNDECIDED]
     return found
 
 
