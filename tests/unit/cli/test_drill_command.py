@@ -77,8 +77,15 @@ def test_without_a_choice_it_is_the_whole_catalogue_at_its_heaviest(runner: Runn
 
 def test_all_doses_have_one_word(runner: Runner) -> None:
     """--dose=all."""
-    main(["drill", "--model=m", "--dose=all"])
-    assert runner.asked[0][0].doses == ("mild", "moderate", "severe")
+    main(["drill", "--model=m", "--dose=all", "--control"])
+    ((ask, _),) = runner.asked
+    assert (ask.doses, ask.whole, ask.control) == (("mild", "moderate", "severe"), True, True)
+
+
+def test_mild_doses_kill_no_gate(runner: Runner) -> None:
+    """They lie at the gates' floors and ask for no alarm, so that none of them fires says nothing of a gate."""
+    main(["drill", "--model=m", "--dose=mild"])
+    assert not runner.asked[0][0].whole
 
 
 @pytest.mark.parametrize(

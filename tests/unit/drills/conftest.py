@@ -73,8 +73,8 @@ class Engine:
         self.asked.append(options)
         path = options.resume or options.run_dir
         assert path is not None
-        if options.faults:
-            self.faulty(path, options.faults[0])
+        if options.faults or path.name != "honest":
+            self.faulty(path, next(iter(options.faults), ""))
         else:
             self.honest(path)
 
@@ -92,7 +92,7 @@ class Engine:
 
     def faulty(self, path: Path, spec: str) -> None:
         if not (path / "manifest.json").is_file():
-            RunFolder.create(path, {"cards": {"m": {"faults": [spec]}}, "plan": []}).close()
+            RunFolder.create(path, {"cards": {"m": {"faults": [spec] if spec else []}}, "plan": []}).close()
         if spec in self.raises:
             raise self.raises[spec]
         folder = RunFolder.open(path)

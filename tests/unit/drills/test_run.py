@@ -155,6 +155,18 @@ def test_repeats_and_doses_have_runs_of_their_own(project: Any, a_drill: Any) ->
     assert [row.runs for row in matrix.rows] == [("runs/black/mild-1", "runs/black/mild-2"), ("runs/black/severe-1", "runs/black/severe-2")]
 
 
+def test_a_control_has_nothing_planted_and_comes_last(project: Any, a_drill: Any) -> None:
+    """No gate may fire in it; one that does is unexpected."""
+    project.engine.red = {"black-decoder": {"drift"}, "": {"latency"}}
+    matrix = drilled(project, a_drill(), control=True, repeats=2)
+    assert [options.faults for options in project.engine.asked[1:]] == [("black-decoder",)] * 2 + [()] * 2
+    row = matrix.rows[-1]
+    assert (row.drill, row.spec, row.proof, row.errors, len(row.runs)) == ("nothing", "", "nothing was planted", (), 2)
+    assert marks(matrix, -1) == {"latency": Mark.UNEXPECTED} | dict.fromkeys(("memory", "usability", "drift", "stability"), Mark.QUIET)
+    assert matrix.tripped == ("drift",)
+    assert len(drilled(project, a_drill(), repeats=2).rows) == 1
+
+
 def test_a_drill_that_does_not_apply_is_listed_and_never_made(project: Any, a_drill: Any) -> None:
     """With the reason; it is no row."""
     matrix = drilled(project, a_drill(), a_drill("theta", moderate="rope-theta:1000", severe="rope-theta:100"))

@@ -43,6 +43,7 @@ def add(groups: Groups) -> None:
     made.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where everything goes (default: drill-<time> among the runs); one begun there is gone on with"
     )
+    made.add_argument("--control", action="store_true", help="also run the honest model once more, in which no gate may fire")
     add_json(made)
     made.set_defaults(handler=_drill)
 
@@ -70,12 +71,12 @@ def _drill(given: argparse.Namespace) -> int:
 def _ask(given: argparse.Namespace, config: Config) -> Ask:
     from swapgate.drills.run import Ask
 
-    drills = _drills(given.drill)
+    drills, doses = _drills(given.drill), _doses(given.dose)
     out = Path(os.path.abspath(given.out)) if given.out else _new_folder(config)
     named = " ".join(f"--{name}={value}" for name in ("model", "task", "drill", "dose") if (value := getattr(given, name)))
     return Ask(
-        model=given.model, out=out, tasks=_names(given.task), drills=drills, whole=not given.drill, doses=_doses(given.dose), repeats=given.repeats,
-        null=given.null, command=f"swapgate drill {named}",
+        model=given.model, out=out, tasks=_names(given.task), drills=drills, whole=not given.drill and doses != ("mild",), doses=doses, repeats=given.repeats,
+        null=given.null, control=given.control, command=f"swapgate drill {named}",
     )  # fmt: skip
 
 

@@ -13,16 +13,27 @@ from swapgate.engines.scripted_options import ACTED
 from swapgate.errors import RunBroken
 
 DOSES: tuple[Dose, ...] = ("mild", "moderate", "severe")
+CONTROL = Drill(
+    id="nothing", about="Nothing is planted: the honest model once more, so whatever fires is a false alarm or a busy machine.", sources=(),
+    mild=None, moderate="", severe=None, fires=frozenset(), quiet=frozenset({"latency", "memory", "usability", "drift", "stability"}), specific=True,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run with one planted fault; `repeat` counts from 1. `name` is its folder below the drill's runs."""
+    """One run with one planted fault; `repeat` counts from 1. `name` is its folder below the drill's runs.
+
+    spec: "" for the control, in which nothing is planted.
+    """
 
     drill: Drill
     dose: Dose
     spec: str
     repeat: int
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        return (self.spec,) if self.spec else ()
 
     @property
     def name(self) -> str:
@@ -53,6 +64,11 @@ def choose(drills: Iterable[Drill], doses: Sequence[Dose], repeats: int, card: C
             continue
         jobs += [Job(drill=drill, dose=dose, spec=drill.doses[dose], repeat=repeat) for dose in wanted for repeat in range(1, repeats + 1)]
     return tuple(jobs), tuple(skipped)
+
+
+def controls(repeats: int) -> tuple[Job, ...]:
+    """Runs in which nothing is planted."""
+    return tuple(Job(drill=CONTROL, dose="moderate", spec=CONTROL.moderate, repeat=repeat) for repeat in range(1, repeats + 1))
 
 
 def asked_doses(drill: Drill, doses: Sequence[Dose]) -> tuple[Dose, ...]:

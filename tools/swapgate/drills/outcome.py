@@ -45,14 +45,18 @@ class Outcome:
 def read_outcome(job: Job, path: Path, model: str, *, run: str) -> Outcome:
     """The outcome of a finished run. Raises UserError or RunBroken for a folder that holds none, or another fault's."""
     planted = planted_faults(path).get(model, ())
-    if planted != (job.spec,):
+    if planted != job.faults:
         raise UserError(
-            where=str(path), key="faults", value=list(planted), rule=f"the run of {job.spec}", remedy="remove that folder, or name another --out"
+            where=str(path),
+            key="faults",
+            value=list(planted),
+            rule=f"the run of {job.spec or 'nothing'}",
+            remedy="remove that folder, or name another --out",
         )
     verdicts = read_verdicts(path)
     folder = RunFolder.open(path)
     try:
-        proof, acted = _proof(folder, job.spec)
+        proof, acted = _proof(folder, job.spec) if job.spec else ("nothing was planted", True)
         error = "" if acted else f"the fault did not act: {_why(folder, proof)}"
         pictures = digest(sorted((key, made.image) for key, made in folder.generations().items()))
     finally:

@@ -25,7 +25,7 @@ from swapgate.canonical import digest, dumps, read_json, write_atomic
 from swapgate.cards import Card
 from swapgate.config import Config
 from swapgate.drills.catalogue import CATALOGUE
-from swapgate.drills.jobs import Job, choose
+from swapgate.drills.jobs import Job, choose, controls
 from swapgate.drills.kinds import Dose, Drill
 from swapgate.drills.matrix import Matrix, tabulate
 from swapgate.drills.outcome import Outcome, read_outcome
@@ -47,6 +47,7 @@ class Ask:
     """What to drill. whole: `drills` is the whole catalogue, so that a gate that nothing trips is dead.
 
     null: fresh processes that measure the honest model's null; None for as many as give NULL_REPEATS repeats, from 4 to 12.
+    control: also as many runs with nothing planted, the last of all, in which no gate may fire.
     repeats: runs of every drill and dose. Of a model that repeats itself to the pixel they add samples of time and memory alone.
     """
 
@@ -58,6 +59,7 @@ class Ask:
     doses: tuple[Dose, ...] = ("severe",)
     repeats: int = 1
     null: int | None = None
+    control: bool = False
     command: str = "swapgate drill"
 
 
@@ -99,6 +101,8 @@ def drill(config: Config, ask: Ask, policy: Policy, progress: Progress | None = 
     _check(drilling)
     calls = planning.build(setup.models, setup.tasks, {}).calls[drilling.card.id]
     jobs, skipped = choose(ask.drills, ask.doses, ask.repeats, drilling.card, images=max(len(call.requests) for call in calls))
+    if ask.control:
+        jobs += controls(ask.repeats)
     null = _null(ask, null_calls(calls))
     _begin(drilling, null)
     usable = _honest(drilling, null)
@@ -200,8 +204,8 @@ def _drilled(drilling: _Drilling, job: Job, place: str) -> Outcome:
     name = folder.relative_to(drilling.ask.out).as_posix()
     try:
         if not (folder / "verdicts.json").is_file():
-            drilling.progress.note(f"drill {place}: {job.drill.id}, {job.dose} ({job.spec})")
-            _make(drilling, folder, faults=(job.spec,))
+            drilling.progress.note(f"drill {place}: {job.drill.id}" + (f", {job.dose} ({job.spec})" if job.spec else ""))
+            _make(drilling, folder, faults=job.faults)
         return read_outcome(job, folder, drilling.card.id, run=name)
     except UserError as error:
         return Outcome(job=job, run=name, error=str(error))

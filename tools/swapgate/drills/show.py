@@ -60,7 +60,11 @@ def page(matrix: Matrix) -> str:
 def lines(matrix: Matrix, page_path: Path) -> list[str]:
     """The matrix as a table of plain text, then what to look at with its reasons; the last line is the page."""
     head = ("drill", "dose", *GATES)
-    table = _columns([head, *((tidy(row.drill), row.dose, *(_cell(entry) for entry in row.entries)) for row in matrix.rows)]) if matrix.rows else []
+    table = (
+        _columns([head, *((tidy(row.drill), row.dose if row.spec else "-", *(_cell(entry) for entry in row.entries)) for row in matrix.rows)])
+        if matrix.rows
+        else []
+    )
     found = [*table, *([""] if table else []), *_look(matrix.rows)]
     found += [f"not applicable: {tidy(', '.join(drills))}: {tidy(reason)}" for reason, drills in grouped(matrix)]
     if unlikely(matrix):
