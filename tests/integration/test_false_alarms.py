@@ -25,12 +25,11 @@ def test_an_unchanged_run_is_red_no_more_often_than_the_budget_says(name: str) -
     ("noise", "gate"),
     [
         (Noise(times=normal, warming=0.30), "latency"),
-        (Noise(times=normal, second_mode=0.05, turned=0.6, together=0.0), "usability"),
     ],
-    ids=["slower", "judged otherwise"],
+    ids=["slower"],
 )
 def test_the_simulation_sees_red_where_something_changed(noise: Noise, gate: str) -> None:
-    """A device that slows down by a sixth, and answers that turn so often that usable pictures become fewer: its gate says so in most runs."""
+    """A device that slows down by a sixth between the runs: latency says so in most of them."""
     tally = false_alarms(noise, 20, policy=Policy(draws=1000))
     assert tally.by_gate[gate] > 13, tally
 

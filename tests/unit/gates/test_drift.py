@@ -247,3 +247,13 @@ def test_a_model_that_hardly_varies_does_not_make_a_thousandth_look_large(build:
     found = named(run(build, other, drifts(build, 20, 0.001, 1), ours=ours, theirs=theirs), "alignment")
     assert found.status is not Status.REGRESSION
     assert found.effect == pytest.approx(-0.05)
+
+
+def test_of_a_restless_model_only_repeated_requests_count(build: Any) -> None:
+    """Sixty changed pictures of which the null repeats none say nothing; twelve that it repeats do."""
+    null = [build.drift(0.97, 29.0, 0.99, pair=f"p{i // 4 * 5}#{i % 4}") for i in range(48)]
+    other = [build.drift(0.3, 10.0, 0.5, pair=f"p{i}") for i in range(60)]
+    verdict = run(build, other, null)
+    assert verdict.status is Status.REGRESSION
+    strange = [build.drift(0.3, 10.0, 0.5, pair=f"q{i}") for i in range(60)]
+    assert run(build, strange, null).status is Status.INCONCLUSIVE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -202,3 +203,13 @@ def test_health_that_the_baseline_had_may_be_lost_in_a_tenth_of_the_pairs(build:
     assert verdict.red or not red
     assert not any(one.name == "absolute:health" for one in run(build, black(build, 30, 60), black(build, 30, 60, "old")).findings)
     assert not any(one.name == "absolute:health" for one in run(build, black(build, 30, 60), None).findings)
+
+
+def test_prompts_are_the_units_only_where_pictures_change_by_themselves(build: Any) -> None:
+    """Three prompts of twelve lose every seed: proof of a model that repeats itself, none of one whose repeats differ."""
+    before = build.rounds([True] * 60, "old")
+    now = tuple(replace(one, usable=one.task not in ("task0", "task1", "task2"), image=f"new{i}") for i, one in enumerate(before))
+    policy = POLICY.at_most(0.001)
+    for null, status in ((build.drift(identical=True), Status.REGRESSION), (build.drift(0.9, 25.0, 0.99), Status.INCONCLUSIVE)):
+        evidence = build.evidence(build.arm(scores=now), build.arm(scores=before), null=build.null([null] * 48))
+        assert judge(evidence, policy).status is status

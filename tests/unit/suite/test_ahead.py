@@ -125,8 +125,9 @@ def falls(lost: np.ndarray, ahead: Prospect) -> Status:
 
 
 def test_few_prompts_cannot_alarm_and_the_plan_says_how_many_could(bench: Any) -> None:
-    """Eight prompts: sign flips resolve 1/256, and the share of the budget is smaller."""
-    found = ahead_quality.usability(prospect(bench, 8, 10))
+    """Eight prompts of a model whose pictures change by themselves: sign flips resolve 1/256, and the share of the budget is smaller."""
+    other = Drift(pair="t0/en/1/0#1", identical=False, ssim=0.9, psnr=25.0, clip=0.99)
+    found = ahead_quality.usability(prospect(bench, 8, 10, null=Null(drifts=(other,), processes=1, variations=())))
     assert "8 prompts cannot show harm at this share of the budget; at least 11 could" in found.undecided
     assert not found.decidable
 

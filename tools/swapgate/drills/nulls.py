@@ -137,23 +137,30 @@ class _Drawn:
 def _draw(noise: Noise, runs: int, generator: np.random.Generator) -> _Drawn:
     calls = IMAGES + REWORDED
     factor = noise.times(generator, runs, 2 * calls) * np.linspace(1, 1 + noise.warming, 2 * calls)
-    before = generator.random((runs, PROMPTS, SEEDS)) < generator.beta(12, 1, (runs, PROMPTS, 1))
-    turned = generator.random(before.shape) < noise.turned * (1 - noise.together)
-    turned ^= generator.random((runs, PROMPTS, 1)) < noise.turned * noise.together
+    usual = generator.random((runs, PROMPTS, SEEDS)) < generator.beta(12, 1, (runs, PROMPTS, 1))
+    turned = [_turned(noise, usual.shape, generator) for _ in range(2)]  # a turned answer is of another picture
+    before, after = (usual ^ one for one in turned)
     modes = generator.random((2, runs, IMAGES)) < noise.second_mode
     again = generator.random((runs, PROMPTS, NULL_PROCESSES)) < noise.second_mode
-    first = modes[0].reshape(before.shape)[:, :, :1]
+    turned_again = generator.random(again.shape) < noise.turned / 2
+    first = modes[0].reshape(usual.shape)[:, :, :1]
     alignment = generator.normal(0.3, 0.02, (runs, IMAGES))
     change = np.abs(generator.normal(0, 0.1, (runs, REWORDED)))
     return _Drawn(
         times=(_SECONDS * factor[:, :calls], _SECONDS * factor[:, calls:]),
         held=_HELD_MIB + generator.normal(0, 8.0, (runs, calls)),
-        usable=(before.reshape(runs, -1), (before ^ turned).reshape(runs, -1)),
-        other=modes[0] ^ modes[1],
-        null_other=(again ^ first).reshape(runs, -1),
+        usable=(before.reshape(runs, -1), after.reshape(runs, -1)),
+        other=(modes[0] ^ modes[1]) | (before ^ after).reshape(runs, -1),
+        null_other=((again ^ first) | (turned_again ^ turned[0][:, :, :1])).reshape(runs, -1),
         change=(change, np.abs(change + generator.normal(0, 0.05, change.shape))),
         alignment=(alignment, alignment + generator.normal(0, 0.01, alignment.shape)),
     )
+
+
+def _turned(noise: Noise, shape: tuple[int, ...], generator: np.random.Generator) -> Flags:
+    """Which answers of a run are not the usual ones: half of the turns between two runs are each one's own, so that neither is better."""
+    alone = generator.random(shape) < noise.turned * (1 - noise.together) / 2
+    return alone ^ (generator.random((*shape[:2], 1)) < noise.turned * noise.together / 2)
 
 
 def _suspect(drawn: _Drawn, policy: Policy) -> Flags:
@@ -186,7 +193,8 @@ def _judged(evidence: Evidence, able: frozenset[str], policy: Policy) -> list[st
 
 def _evidence(drawn: _Drawn, run: int) -> Evidence:
     drifts = tuple(_drift(f"p{i}", other) for i, other in enumerate(drawn.other[run].tolist()))
-    null = tuple(_drift(f"n{i}", other) for i, other in enumerate(drawn.null_other[run].tolist()))
+    repeats = enumerate(drawn.null_other[run].tolist())
+    null = tuple(_drift(f"p{i // NULL_PROCESSES * SEEDS}#{i % NULL_PROCESSES + 1}", other) for i, other in repeats)
     return Evidence(
         model="m",
         task=POOLED,

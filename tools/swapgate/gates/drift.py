@@ -7,11 +7,12 @@ With other weights, other pictures are expected, and the question is whether the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from statistics import median, variance
 
 from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, plural, verdict
-from swapgate.gates.evidence import Arm, Drift, Evidence, ImageScore
+from swapgate.gates.evidence import Arm, Drift, Evidence, ImageScore, Null
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import sign_flip
 from swapgate.gates.statistics import conformal_limit, conformal_rank, exceedance_p, holm
@@ -102,9 +103,15 @@ def _metrics(policy: Policy) -> tuple[Metric, ...]:
     )
 
 
+def restless(null: Null | None, policy: Policy) -> bool:
+    """Whether repeats of the accepted model differed from it beyond a practical floor."""
+    return null is not None and any(not drift.identical and any(m.read(drift) < m.floor for m in _metrics(policy)) for drift in null.drifts)
+
+
 def _pictures(evidence: Evidence, policy: Policy) -> list[Finding]:
     null = evidence.null.drifts if evidence.null else ()
-    seen = [_beyond(metric, evidence.drifts, null, policy.alpha) for metric in _metrics(policy)]
+    repeated = {drift.pair.partition("#")[0] for drift in null} if restless(evidence.null, policy) else None
+    seen = [_beyond(metric, evidence.drifts, null, policy.alpha, repeated) for metric in _metrics(policy)]
     adjusted = holm([one.p for one in seen])
     findings = [_picture(one, p, evidence, policy) for one, p in zip(seen, adjusted, strict=True)]
     if all(one.blind for one in seen):
@@ -112,10 +119,12 @@ def _pictures(evidence: Evidence, policy: Policy) -> list[Finding]:
     return [replace(finding, decides=not one.blind or bool(one.pairs)) for finding, one in zip(findings, seen, strict=True)]
 
 
-def _beyond(metric: Metric, drifts: Sequence[Drift], null: Sequence[Drift], alpha: float) -> Beyond:
+def _beyond(metric: Metric, drifts: Sequence[Drift], null: Sequence[Drift], alpha: float, repeated: AbstractSet[str] | None) -> Beyond:
     """Pictures that are less alike than the null's conformal limit and than the floor.
 
     p is that of so many beyond the same measured limit if candidate and null were exchangeable; without a null it is 1.
+    Of a model whose pictures change by themselves all seeds of a prompt may do so at once: then only requests that the null
+    has `repeated` count for p, one a prompt, because only they are exchangeable with it.
     """
     values = [1.0 if drift.identical else metric.read(drift) / _same(metric) for drift in drifts]
     limit, null_limit = metric.floor, None
@@ -124,7 +133,9 @@ def _beyond(metric: Metric, drifts: Sequence[Drift], null: Sequence[Drift], alph
         null_limit = (1 - conformal_limit(apart, alpha)) * _same(metric)
         limit = min(limit, null_limit)
     pairs = [(value, drift.pair) for value, drift in zip(values, drifts, strict=True) if value * _same(metric) < limit - 1e-9]
-    p = exceedance_p(len(pairs), len(drifts), len(null), conformal_rank(len(null), alpha)) if null else 1.0
+    asked = [drift.pair for drift in drifts if repeated is None or drift.pair in repeated]
+    beyond = sum(1 for _, pair in pairs if repeated is None or pair in repeated)
+    p = exceedance_p(beyond, len(asked), len(null), conformal_rank(len(null), alpha)) if null else 1.0
     return Beyond(
         metric=metric,
         limit=limit,

@@ -1,6 +1,9 @@
 """The usability gate: how often is the first image usable as it comes, without a second try?
 
 Only images that stand for their round count, of prompts as written; rewordings belong to stability.
+
+The units are requests: what is claimed is claimed of these very prompts over their seeds. Where the null shows that pictures of an
+unchanged model change by themselves, a whole prompt may change at once, and prompts are then the units besides.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, percent, plural, verdict
+from swapgate.gates.drift import restless
 from swapgate.gates.evidence import Arm, Evidence, ImageScore
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
-from swapgate.gates.resampling import SignFlip, sign_flip
+from swapgate.gates.resampling import sign_flip
 from swapgate.gates.statistics import Discordance, clopper_pearson, rate_lower, rate_upper
 from swapgate.gates.verdict import Finding, Status, Verdict
 
@@ -96,7 +100,6 @@ def _difference(evidence: Evidence, ours: Mapping[str, ImageScore], policy: Poli
         )
     # The same pixels are the same picture, whatever a judge of another version said of them.
     pairs = [(old.usable, old.usable if old.image == new.image else new.usable) for old, new in both]
-    prompts = _by_prompt(both, pairs, policy)
     new = f" ({plural(len(ours) - n, 'request')} without a counterpart left out)" if len(ours) > n else ""
     said = f"usable {now}/{n} vs {before}/{n}{new}"
     return judge_pairs(
@@ -108,15 +111,16 @@ def _difference(evidence: Evidence, ours: Mapping[str, ImageScore], policy: Poli
         noun="request",
         baseline=before / n,
         candidate=now / n,
-        clustered=(prompts.p_above, prompts.p_below),
+        clustered=_by_prompt(both, pairs, policy) if restless(evidence.null, policy) else (0.0, 0.0),
     )
 
 
-def _by_prompt(both: Sequence[tuple[ImageScore, ImageScore]], pairs: Sequence[tuple[bool, bool]], policy: Policy) -> SignFlip:
-    """Losses by prompt: pictures of one prompt may change together, and then its seeds are not as many witnesses."""
-    losses = [float(before) - float(now) for before, now in pairs]
+def _by_prompt(both: Sequence[tuple[ImageScore, ImageScore]], pairs: Sequence[tuple[bool, bool]], policy: Policy) -> tuple[float, float]:
+    """The p of harm and of gain if whole prompts are what turns by chance."""
     labels = cluster_labels([cluster(new.task, new.language) for _, new in both], [new.original for _, new in both])
-    return sign_flip(losses, labels, alpha=policy.alpha, draws=policy.harm_draws, seed=policy.seed)
+    losses = [float(before) - float(now) for before, now in pairs]
+    found = sign_flip(losses, labels, alpha=policy.alpha, draws=policy.harm_draws, seed=policy.seed)
+    return found.p_above, found.p_below
 
 
 def _floor(ours: Mapping[str, ImageScore], evidence: Evidence, policy: Policy, compared: Finding) -> list[Finding]:

@@ -13,7 +13,7 @@ from statistics import mean, stdev
 
 from swapgate.gates import power
 from swapgate.gates.compose import plural
-from swapgate.gates.drift import seed_deviation
+from swapgate.gates.drift import restless, seed_deviation
 from swapgate.gates.evidence import Arm, ImageScore
 from swapgate.gates.stability import Reworded, reworded
 from swapgate.gates.statistics import conformal_limit, conformal_rank, exceedance_p, rate_upper
@@ -31,7 +31,8 @@ def usability(prospect: Prospect) -> GateAhead:
     if stopped:
         return halted("usability", prospect, stopped)
     flips = _flips(prospect)
-    fall = rate("difference", paired, policy.usability_limit(POOLED), flips, policy, "image")
+    together = restless(prospect.known.null, policy)
+    fall = rate("difference", paired, policy.usability_limit(POOLED), flips, policy, "image", together=together)
     return closed("usability", prospect, [fall, *_floor(prospect)])
 
 
@@ -268,7 +269,7 @@ def _costs_usable(prospect: Prospect, paired: Sequence[Request]) -> list[ClaimAh
     if none:
         short = "no accepted original is usable, so no rewording could cost one"
         return [ClaimAhead(name="flips", n=0, noun="rewording", unit="points", limit=None, smallest=None, passes=None, short=short)]
-    found = rate("flips", kept, policy.flip_limit(POOLED), _flips(prospect), policy, "rewording", decides=False)
+    found = rate("flips", kept, policy.flip_limit(POOLED), _flips(prospect), policy, "rewording", together=True, decides=False)
     basis = found.basis if usable else f"usable originals not known before, assumed all; {found.basis}"
     return [replace(found, passes=None, short="", basis=basis, assumed=found.assumed or not usable)]
 

@@ -1,4 +1,4 @@
-"""What paired yes/no answers show: the fall of a rate over pairs, seen in enough prompts at the same time."""
+"""What paired yes/no answers show: the fall of a rate over pairs, and where prompts are the units, in enough of them at the same time."""
 
 from __future__ import annotations
 
@@ -72,17 +72,23 @@ def original(request: Request) -> str:
     return f"{request.task}/{request.language}/{request.seed}/{request.index}"
 
 
-def rate(name: str, paired: Sequence[Request], floor: float, flips: Spread, policy: Policy, noun: str, *, decides: bool = True) -> ClaimAhead:
-    """A rate over pairs: exact McNemar and the sign flips of prompts must both see a fall; the exact bound must exclude it to pass."""
-    n, sizes, draws = len(paired), sizes_of(paired), policy.harm_draws
+def rate(
+    name: str, paired: Sequence[Request], floor: float, flips: Spread, policy: Policy, noun: str, *, together: bool, decides: bool = True
+) -> ClaimAhead:
+    """A rate over pairs: exact McNemar, and where prompts turn `together` also their sign flips, must see a fall; the exact bound must exclude it to pass."""
+    n = len(paired)
     pairs = power.paired_harm(n, alpha=policy.harm, floor=floor, flips=flips.value)
-    prompts = smallest_with(lambda fall: clusters_power(sizes, fall, alpha=policy.harm, draws=draws, flips=flips.value), 1.0)
     within = power.paired_pass(n, alpha=policy.alpha, margin=floor, flips=flips.value)
-    found = None if pairs.smallest is None or prompts is None else max(pairs.smallest, 100 * prompts)
     short = "" if within.enough else _more(n, noun, floor, within.needed, paired)
-    few = clusters_needed(len(sizes), policy.harm, draws)
-    if found is None:
-        short = short or f"{len(sizes)} {flipped(paired)} cannot show harm at this share of the budget; at least {few} could"
+    found, basis = pairs.smallest, flips.said
+    if together:
+        sizes, few = sizes_of(paired), clusters_needed(len(sizes_of(paired)), policy.harm, policy.harm_draws)
+        found = _in_prompts(found, sizes, policy, flips.value)
+        basis = f"{basis}; a fall must show in {few} of {len(sizes)} {flipped(paired)}" if found is not None else basis
+        if found is None:
+            short = short or f"{len(sizes)} {flipped(paired)} cannot show harm at this share of the budget; at least {few} could"
+    elif found is None:
+        short = short or f"{plural(n, noun)} cannot show harm at this share of the budget"
     return ClaimAhead(
         name=name,
         n=n,
@@ -92,10 +98,16 @@ def rate(name: str, paired: Sequence[Request], floor: float, flips: Spread, poli
         smallest=found,
         passes=within.enough,
         short=short,
-        basis=f"{flips.said}; a fall must show in {few} of {len(sizes)} {flipped(paired)}" if found is not None else flips.said,
+        basis=basis,
         assumed=flips.assumed,
         decides=decides,
     )
+
+
+def _in_prompts(pairs: float | None, sizes: Sequence[int], policy: Policy, flips: float) -> float | None:
+    """The fall in points that both tests see; None when one of them sees none."""
+    prompts = smallest_with(lambda fall: clusters_power(sizes, fall, alpha=policy.harm, draws=policy.harm_draws, flips=flips), 1.0)
+    return None if pairs is None or prompts is None else max(pairs, 100 * prompts)
 
 
 def flipped(paired: Sequence[Request]) -> str:
