@@ -132,6 +132,17 @@ def test_an_alarm_that_was_forbidden_does_not_bring_a_gate_to_life(an_outcome: A
     assert matrix.dead == ("memory", "usability", "stability")
 
 
+def test_an_error_for_want_of_pictures_brings_no_gate_to_life_unless_it_is_asked_for(an_outcome: Any, a_drill: Any) -> None:
+    """Without pictures every gate is an ERROR; that is how usability and drift see a picture of the wrong size, and no clock."""
+    one = a_drill(fires=frozenset({"usability", "drift"}), quiet=frozenset())
+    error = an_outcome(set(GATES), drill=one)
+    for gate in GATES:
+        error.seen[gate] = Seen(status="ERROR", red=True, decided=False, cell=gate, reason="10 images missing")
+    matrix = matrix_of(error, whole=True)
+    assert matrix.tripped == ("usability", "drift")
+    assert entry_of(matrix, "latency").mark is Mark.ALSO
+
+
 def test_gates_are_dead_after_the_whole_catalogue_only(an_outcome: Any) -> None:
     """A choice of drills may leave some out."""
     assert matrix_of(an_outcome({"drift"})).dead == ()

@@ -95,6 +95,16 @@ def test_an_undecided_gate_is_said_with_its_reason(an_outcome: Any) -> None:
     assert "1 caught, 0 quiet as they must be, 1 quiet but undecided" in out
 
 
+def test_a_miss_for_want_of_samples_is_told_from_a_blind_gate(an_outcome: Any) -> None:
+    """On the terminal and on the page; a gate that passed a fault is blind."""
+    few = an_outcome(set())
+    few.seen["drift"] = Seen(status="INCONCLUSIVE", red=False, decided=False, cell="drift/m/all", reason="too few repeats")
+    matrix = matrix_of(few, an_outcome(set(), dose="moderate"))
+    assert "note: 1 of 2 missed for want of samples" in printed(matrix)
+    assert "1 of 2 missed for want of samples" in Reader(show.page(matrix)).text
+    assert "want of samples" not in printed(matrix_of(an_outcome(set())))
+
+
 def test_drills_that_do_not_apply_are_listed_by_reason(an_outcome: Any) -> None:
     """One line a reason."""
     skipped = tuple(Skipped(drill=name, reason=reason) for name, reason in (("a", "no batch"), ("b", "no mask"), ("c", "no batch")))

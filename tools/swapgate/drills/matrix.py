@@ -11,7 +11,7 @@ from swapgate.drills.jobs import Skipped
 from swapgate.drills.kinds import Dose, Drill, Gate
 from swapgate.drills.outcome import Outcome, Seen
 from swapgate.gates.statistics import clopper_pearson
-from swapgate.gates.verdict import GATES
+from swapgate.gates.verdict import GATES, Status
 
 SCHEMA = 1
 QUALITY: frozenset[str] = frozenset({"usability", "drift", "stability"})
@@ -52,6 +52,16 @@ class Entry:
     cell: str = ""
     reason: str = ""
 
+    @property
+    def trips(self) -> bool:
+        """Whether the gate saw the fault: an ERROR for want of pictures shows that only where the drill asks for the gate."""
+        return bool(self.hits) and (self.expected == "fires" or (self.expected == "either" and self.status == Status.REGRESSION))
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the gate missed the fault only because it could not decide on so few samples."""
+        return self.mark is Mark.MISSED and self.status == Status.INCONCLUSIVE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -70,7 +80,7 @@ class Row:
 
     @property
     def id(self) -> str:
-        return f"{self.drill}/{self.dose}"
+        return f"{self.drill}/{self.dose}" if self.spec else self.drill
 
     @property
     def failed(self) -> bool:
@@ -82,7 +92,7 @@ class Row:
 class Matrix:
     """All rows of a model. whole: the whole catalogue was asked for, so that a gate that nothing trips is dead.
 
-    tripped: gates that some drill turned red which did not forbid it. usable: usable pictures of the honest run, and all.
+    tripped: gates that some drill turned red which did not forbid it (see `Entry.trips`). usable: usable pictures of the honest run, and all.
     """
 
     model: str
@@ -131,7 +141,7 @@ def tabulate(
     for outcome in outcomes:
         groups.setdefault((outcome.job.drill.id, outcome.job.dose), []).append(outcome)
     rows = tuple(_row(group, can_lose=usable[0] > 0) for group in groups.values())
-    tripped = {entry.gate for row in rows for entry in row.entries if entry.hits and entry.expected != "quiet"}
+    tripped = {entry.gate for row in rows for entry in row.entries if entry.trips}
     return Matrix(
         model=model,
         tasks=tuple(tasks),

@@ -53,7 +53,7 @@ def page(matrix: Matrix) -> str:
     template = environment().get_template("drill.html.j2")
     return template.render(
         matrix=matrix, gates=GATES, answer=answer(matrix), tones=TONES, glyphs=GLYPHS, meanings=MEANINGS, marks=Mark, rate=rate, asked=asked,
-        unlikely=unlikely(matrix), skipped=grouped(matrix), style=style, style_hash=style_hash,
+        unlikely=unlikely(matrix), unsure=unsure(matrix), skipped=grouped(matrix), style=style, style_hash=style_hash,
     )  # fmt: skip
 
 
@@ -67,9 +67,11 @@ def lines(matrix: Matrix, page_path: Path) -> list[str]:
     )
     found = [*table, *([""] if table else []), *_look(matrix.rows)]
     found += [f"not applicable: {tidy(', '.join(drills))}: {tidy(reason)}" for reason, drills in grouped(matrix)]
+    if unsure(matrix):
+        found.append(f"note: {unsure(matrix)}")
     if unlikely(matrix):
         found.append(f"note: {unlikely(matrix)}")
-    found += [f"proved: {tidy(row.id)}: {tidy(row.proof)}" for row in matrix.rows if row.proof]
+    found += [f"proved: {tidy(row.id)}: {tidy(row.proof)}" for row in matrix.rows if row.proof and row.spec]
     return [*found, f"swapgate drill: {answer(matrix)}", f"matrix: {page_path.resolve().as_uri()}"]
 
 
@@ -98,6 +100,16 @@ def unlikely(matrix: Matrix) -> str:
     return (
         f"a run is red by chance with a probability of at most {matrix.false_alarms:.3g}, so {runs} runs hold about {runs * matrix.false_alarms:.2g} "
         "such alarms; a busy machine makes more of latency and memory"
+    )
+
+
+def unsure(matrix: Matrix) -> str:
+    """How many faults were missed for want of samples, "" where none was."""
+    n = sum(entry.unsure for row in matrix.rows for entry in row.entries)
+    return (
+        f"{n} of {matrix.count(Mark.MISSED)} missed for want of samples: the gate is INCONCLUSIVE there, and more tasks or seeds let it decide"
+        if n
+        else ""
     )
 
 
