@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from swapgate.drills import show
-from swapgate.drills.jobs import Skipped
+from swapgate.drills.jobs import Skipped, controls
 from swapgate.drills.matrix import Mark, Matrix, tabulate
 from swapgate.drills.outcome import Outcome, Seen
 from swapgate.gates.verdict import GATES
@@ -186,6 +186,18 @@ def test_dead_gates_are_said_at_the_top(an_outcome: Any) -> None:
     """Not after a choice of drills."""
     assert "DEAD: latency, memory, usability, stability" in Reader(show.page(matrix_of(an_outcome({"drift"}), whole=True))).text
     assert "DEAD" not in Reader(show.page(matrix_of(an_outcome({"drift"})))).text
+
+
+def test_the_control_is_shown_as_what_it_is(an_outcome: Any) -> None:
+    """No dose, no fault, no source, and no proof of one."""
+    (control,) = controls(1)
+    matrix = matrix_of(an_outcome(job=control, proof="nothing was planted"))
+    text = Reader(show.page(matrix)).text
+    assert "no fault: the control" in text
+    assert "Control: nothing was planted" in re.sub(r"\s+", " ", text)
+    assert "Where it really happened" not in text
+    assert "Proof that it acted" not in text
+    assert re.split(r"\s{2,}", show.lines(matrix, Path("/x"))[1]) == ["nothing", "-", *["quiet"] * 5]
 
 
 def test_every_mark_has_its_words_and_colour() -> None:

@@ -31,7 +31,7 @@ MEANINGS = {
     Mark.MISSED: "had to fire, and did not",
     Mark.UNEXPECTED: "had to stay quiet, and fired",
     Mark.QUIET: "had to stay quiet, and did",
-    Mark.UNDECIDED: "had to stay quiet, and could not have spoken: too few samples to decide",
+    Mark.UNDECIDED: "had to stay quiet and did not fire, but could not decide: no proof of specificity",
     Mark.ALSO: "fired; the drill asks nothing of it",
     Mark.OPEN: "did not fire; the drill asks nothing of it",
     Mark.ERROR: "no run of the drill proves anything",
