@@ -193,3 +193,13 @@ def test_an_engine_that_sees_no_stages_is_judged_on_the_total(build: Any) -> Non
     verdict = run(build, blind, blind)
     assert verdict.status is Status.PASS
     assert {one.name for one in verdict.findings} == {"total", "first call", "load"}
+
+
+def test_slower_beyond_doubt_but_not_within_the_budget_says_so(build: Any) -> None:
+    """Eight calls that are clearly slower cannot clear a share of one in ten thousand: undecided, with both figures."""
+    ours, theirs = build.arm(cost=build.noisy(4.5, 0.05, 8, 1)), build.arm(cost=build.noisy(3.0, 0.05, 8, 2))
+    verdict = judge(build.evidence(ours, theirs), build.policy.at_most(1e-4))
+    assert verdict.status is Status.INCONCLUSIVE
+    assert "slower at p = " in verdict.reason
+    assert "share of the run's false-alarm budget is 0.0001: more calls would tell" in verdict.reason
+    assert judge(build.evidence(ours, theirs), build.policy).status is Status.REGRESSION

@@ -98,7 +98,7 @@ def _ratio(
     status = _status(found, added, policy, pad)
     reason = _ratio_reason(name, ours, theirs, found, policy.latency_floor)
     if status is Status.INCONCLUSIVE:
-        reason += f"; {_would_decide(found, policy.latency_floor, fewest)}"
+        reason += f"; {_would_decide(found, policy, fewest)}"
     if status in (Status.REGRESSION, Status.INCONCLUSIVE) and not evidence.interleaved:
         reason += "; the arms were not measured in turn"
     return _ratio_claim(name, status, reason, found, ours, theirs, policy)
@@ -175,9 +175,12 @@ def _ratio_reason(name: str, ours: Sequence[float], theirs: Sequence[float], fou
     )
 
 
-def _would_decide(found: Estimate, floor: float, n: int) -> str:
+def _would_decide(found: Estimate, policy: Policy, n: int) -> str:
     """Bounds narrow with the root of n, which gives the calls after which the nearer side of the limit is shown."""
-    distance = 1 + floor - found.effect
+    if found.low > 1 + policy.latency_floor:
+        share = f"this claim's share of the run's false-alarm budget is {policy.harm:.2g}"
+        return f"slower at p = {_p_of_harm(found, policy):.2g}, while {share}: more calls would tell"
+    distance = 1 + policy.latency_floor - found.effect
     width = found.high - found.effect if distance > 0 else found.effect - found.low
     factor = (width / distance) ** 2 if distance else float("inf")
     if factor > 16:
