@@ -260,6 +260,7 @@ def trains_on(out: Path, folder: Path, names: list[str]) -> None:
     figures = run.train(out, names, budget="tiny", device="cpu", checkpoints=out / "further")
     draws(folder)
     after = folder_digests(folder)
+    assert not [path for path in folder.rglob("*.json") if str(out) in path.read_text(encoding="utf-8")]
     same = {name for name in before if before[name] == after[name]}
     assert not {name for name in same if name.endswith(".safetensors")}
     assert same >= {name for name in before if name.startswith("tokenizer")}

@@ -6,6 +6,7 @@ than they need. Tokenizers stay as they are, so a folder keeps its words.
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,17 @@ def save(model: FluxMore, folder: Path) -> int:
     folders.save_pipeline(model.pipeline(flow.FlowSettings().mu), folder)
     for path, content in words.items():
         path.write_bytes(content)
+    for name in ("vae", "transformer"):
+        forget_place(folder / name / "config.json")
     folders.write_digests(folder)
     return folders.folder_bytes(folder)
+
+
+def forget_place(config: Path) -> None:
+    """Take out of a configuration the folder its weights were loaded from, which means nothing on another machine."""
+    entries = json.loads(config.read_text(encoding="utf-8"))
+    entries.pop("_name_or_path", None)
+    config.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 class FluxMore:
