@@ -203,3 +203,13 @@ def test_slower_beyond_doubt_but_not_within_the_budget_says_so(build: Any) -> No
     assert "slower at p = " in verdict.reason
     assert "share of the run's false-alarm budget is 0.0001: more calls would tell" in verdict.reason
     assert judge(build.evidence(ours, theirs), build.policy).status is Status.REGRESSION
+
+
+def test_neighbours_measured_in_turn_are_witnesses_of_their_own(build: Any) -> None:
+    """Twenty pairs, each a third slower than its neighbour, on a machine whose speed wanders by half: red in turn, undecided apart."""
+    generator = np.random.default_rng(5)
+    machine = np.exp(np.cumsum(generator.normal(0, 0.15, 20)))
+    ours, theirs = (build.arm(cost=build.cost(machine * pace * np.exp(generator.normal(0, 0.03, 20)))) for pace in (1.33, 1.0))
+    policy = build.policy.at_most(1e-4)
+    assert judge(build.evidence(ours, theirs, interleaved=True), policy).status is Status.REGRESSION
+    assert judge(build.evidence(ours, theirs), policy).status is Status.INCONCLUSIVE

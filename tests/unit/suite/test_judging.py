@@ -92,6 +92,7 @@ def test_requests_that_ask_for_something_else_make_the_baseline_incomparable(ben
 
 def test_an_ab_cell_is_held_against_the_other_arm_of_the_run(bench: Any) -> None:
     """Its pictures and its cost; no null, no baseline."""
+    bench.card("other", weights="other")
     bench.whole()
     bench.accept()
     suite, _ = bench.whole(models=("other",), against="toy", run_dir=bench.root / "ab")

@@ -13,6 +13,7 @@ from swapgate.gates.compose import by_ceilings, claim, gap, missing, percent, pl
 from swapgate.gates.evidence import Cost, Evidence
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import Estimate, difference_of_medians, median_bounds, ratio_of_medians
+from swapgate.gates.statistics import mcnemar
 from swapgate.gates.verdict import Finding, Status, Verdict
 
 STAGES = ("text", "denoise", "decode")
@@ -95,26 +96,34 @@ def _ratio(
         reason = _too_few(fewest, policy) if fewest < policy.minimum_calls else "a recorded time is not positive"
         return claim(name, Status.INCONCLUSIVE, f"{name}: {reason}", n=fewest, unit="%")
     found, added = _estimates(ours, theirs, evidence, policy)
-    status = _status(found, added, policy, pad)
+    p = _p_of_harm(found, ours, theirs, evidence, policy)
+    status = _status(found, added, p, policy, pad)
     reason = _ratio_reason(name, ours, theirs, found, policy.latency_floor)
     if status is Status.INCONCLUSIVE:
-        reason += f"; {_would_decide(found, policy, fewest)}"
+        reason += f"; {_would_decide(found, p, policy, fewest)}"
     if status in (Status.REGRESSION, Status.INCONCLUSIVE) and not evidence.interleaved:
         reason += "; the arms were not measured in turn"
-    return _ratio_claim(name, status, reason, found, ours, theirs, policy)
+    return _ratio_claim(name, status, reason, found, p, ours, theirs, policy)
 
 
-def _status(found: Estimate, added: Estimate, policy: Policy, pad: float) -> Status:
+def _status(found: Estimate, added: Estimate, p: float, policy: Policy, pad: float) -> Status:
     floor = policy.latency_floor
-    if found.low > 1 + floor and added.low > pad and _p_of_harm(found, policy) <= policy.harm:
+    if found.low > 1 + floor and added.low > pad and p <= policy.harm:
         return Status.REGRESSION
     if found.high < 1 - floor and added.high < -pad:
         return Status.IMPROVED
     return Status.PASS if found.high < 1 + floor or added.high <= pad else Status.INCONCLUSIVE
 
 
-def _p_of_harm(found: Estimate, policy: Policy) -> float:
-    """That of "no slower than the floor allows"."""
+def _p_of_harm(found: Estimate, ours: Sequence[float], theirs: Sequence[float], evidence: Evidence, policy: Policy) -> float:
+    """That of "no slower than the floor allows".
+
+    Of arms that were measured in turn each pair of neighbours is a witness of its own, whatever both shared: an exact sign test
+    (Arbuthnot 1710; Dixon and Mood, JASA 41, 1946). Otherwise the ratio's own p, which must allow for calls that follow each other.
+    """
+    if evidence.interleaved and len(ours) == len(theirs):
+        slower = sum(mine > (1 + policy.latency_floor) * other for mine, other in zip(ours, theirs, strict=True))
+        return mcnemar(slower, len(ours) - slower)
     return found.p_below(1 + policy.latency_floor, log=True)
 
 
@@ -132,12 +141,13 @@ def _stages(evidence: Evidence, policy: Policy) -> list[Finding]:
 def _stage(name: str, ours: Sequence[float], theirs: Sequence[float], total: float, evidence: Evidence, policy: Policy) -> Finding:
     """A stage's ratio, which counts only once the time it adds is also the floor's share of a whole call."""
     found, added = _estimates(ours, theirs, evidence, policy)
-    status = _status(found, added, policy, policy.latency_floor * total)
+    p = _p_of_harm(found, ours, theirs, evidence, policy)
+    status = _status(found, added, p, policy, policy.latency_floor * total)
     same = evidence.baseline is not None and evidence.candidate.pipeline == evidence.baseline.pipeline
     reason = f"{_ratio_reason(name, ours, theirs, found, policy.latency_floor)}; it adds {percent(added.effect / total)} of a whole call"
     if not same:
         reason += "; other pipeline, so reported only"
-    return _ratio_claim(name, status, reason, found, ours, theirs, policy, decides=same)
+    return _ratio_claim(name, status, reason, found, p, ours, theirs, policy, decides=same)
 
 
 def _ratio_claim(
@@ -145,6 +155,7 @@ def _ratio_claim(
     status: Status,
     reason: str,
     found: Estimate,
+    p: float,
     ours: Sequence[float],
     theirs: Sequence[float],
     policy: Policy,
@@ -164,7 +175,7 @@ def _ratio_claim(
         baseline=_median(theirs),
         candidate=_median(ours),
         decides=decides,
-        p=_p_of_harm(found, policy),
+        p=p,
     )
 
 
@@ -175,11 +186,11 @@ def _ratio_reason(name: str, ours: Sequence[float], theirs: Sequence[float], fou
     )
 
 
-def _would_decide(found: Estimate, policy: Policy, n: int) -> str:
+def _would_decide(found: Estimate, p: float, policy: Policy, n: int) -> str:
     """Bounds narrow with the root of n, which gives the calls after which the nearer side of the limit is shown."""
     if found.low > 1 + policy.latency_floor:
         share = f"this claim's share of the run's false-alarm budget is {policy.harm:.2g}"
-        return f"slower at p = {_p_of_harm(found, policy):.2g}, while {share}: more calls would tell"
+        return f"slower at p = {p:.2g}, while {share}: more calls would tell"
     distance = 1 + policy.latency_floor - found.effect
     width = found.high - found.effect if distance > 0 else found.effect - found.low
     factor = (width / distance) ** 2 if distance else float("inf")
