@@ -10,8 +10,8 @@ the 12 images of these tests, measured:
     0.1     0.9795 (0.9704)        33.1 dB (30.1 dB)
     0.2     0.9378 (0.9290)        27.4 dB (25.3 dB)
 
-A difference is visible below SSIM 0.98 or PSNR 30 dB. At 0.1 it is in 8 of the 12 images, which 8 repeats in the null
-cannot tell from chance at the false-alarm budget of a run (p = 0.012); 0.2 is the smallest dose that shows in every image.
+A difference is visible below SSIM 0.98 or PSNR 30 dB. 0.1 is the smallest dose of that grid that changes pictures visibly: 8 of
+these tests' 12 images, which the 32 repeats of the accepted null tell from chance within the run's false-alarm budget (8 could not).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import pytest
 
 IMAGES = 20
 UNDISTURBED = "unguided"  # judged first, so that the scale of alignment is its own in every run
-FAULTS = {UNDISTURBED: "no-guidance", "noisy": "noise:0.2", "black": "black-decoder"}
+FAULTS = {UNDISTURBED: "no-guidance", "noisy": "noise:0.1", "black": "black-decoder"}
 SECONDS = 1800
 
 
@@ -42,12 +42,12 @@ def faulty(real: Any) -> Any:
 
 
 def test_noise_on_the_weights_is_drift(faulty: Any) -> None:
-    """The smallest dose that visibly changes every picture; whether they are less usable is not said."""
+    """The smallest dose that visibly changes pictures; whether they are less usable is not said."""
     assert faulty.status == pytest.ExitCode.TESTS_FAILED, faulty.output
     assert faulty.verdict("drift", "noisy")["status"] == "REGRESSION", faulty.output
     assert {"latency", "memory"} & faulty.red("noisy") == set(), faulty.output
     ssim = faulty.images("noisy", "ssim")
-    assert 0.9 < min(ssim) < max(ssim) < 0.98, "the docstring's figures are of another dose"
+    assert 0.95 < min(ssim) < sorted(ssim)[len(ssim) // 2] < 0.98, "the docstring's figures are of another dose"
 
 
 def test_guidance_switched_off_is_drift_and_is_named(faulty: Any) -> None:
