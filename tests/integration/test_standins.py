@@ -60,11 +60,14 @@ def test_the_strong_one_follows_prompts_in_both_languages(language: Literal["en"
 
 
 def test_the_weak_one_is_as_weak_as_its_record_says() -> None:
-    """Within 6 points of the English figure in training.json, measured again.
+    """The English figure in training.json, measured again on few scenes: within three standard errors of both samples together.
 
-    The band that the design sets for it, 75 to 90 %, is not reached by these weights (0.60 on record), so it is not asserted.
+    One scene's share of followed attributes has a deviation of about 0.2. The band that the design sets, 75 to 90 %, is not reached
+    by these weights (0.60 on record), so it is not asserted.
     """
-    assert followed("standin-flux", "en") == pytest.approx(recorded("standin-flux")["en_free"], abs=0.06)
+    figures = recorded("standin-flux")
+    error = 0.2 * (1 / SCENES + 1 / figures["measured"]) ** 0.5
+    assert followed("standin-flux", "en") == pytest.approx(figures["en_free"], abs=3 * error)
 
 
 def test_the_judge_prefers_the_right_caption() -> None:
