@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from swapgate.cli.common import FOUND, OK, add_json, add_run, columns, config_of, run_of, show, store_of
+from swapgate.cli.common import FOUND, OK, add_json, add_run, config_of, run_of, show, store_of
 from swapgate.errors import UserError
+from swapgate.report.columns import columns
 
 if TYPE_CHECKING:
     from swapgate.baselines.compare import Change, Figures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +62,6 @@ def show(given: argparse.Namespace, data: Any, lines: Iterable[str]) -> None:
     """Print `data` as JSON with --json, else the lines."""
     text = dumps(rounded(data), indent=1) if given.json else "\n".join(lines)
     sys.stdout.write(f"{text}\n" if text else "")
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with aligned columns; the first row is the header."""
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _newest(runs: Path) -> Path:

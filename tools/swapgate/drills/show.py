@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from swapgate.canonical import dumps, rounded, write_atomic
 from swapgate.drills.matrix import Entry, Mark, Matrix, Row
 from swapgate.gates.verdict import GATES
+from swapgate.report.columns import columns
 from swapgate.report.html import environment, stylesheet
 from swapgate.report.phrases import tidy
 
@@ -61,7 +62,7 @@ def lines(matrix: Matrix, page_path: Path) -> list[str]:
     """The matrix as a table of plain text, then what to look at with its reasons; the last line is the page."""
     head = ("drill", "dose", *GATES)
     table = (
-        _columns([head, *((tidy(row.drill), row.dose if row.spec else "-", *(_cell(entry) for entry in row.entries)) for row in matrix.rows)])
+        columns([head, *((tidy(row.drill), row.dose if row.spec else "-", *(_cell(entry) for entry in row.entries)) for row in matrix.rows)])
         if matrix.rows
         else []
     )
@@ -158,8 +159,3 @@ def _look(rows: Iterable[Row]) -> list[str]:
 def _short(text: str) -> str:
     line = tidy(text)
     return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from swapgate.gates.compose import plural
+from swapgate.report.columns import columns
 from swapgate.suite.outlook import Outlook, Work
 from swapgate.suite.prospect import ClaimAhead, GateAhead
 
@@ -17,7 +18,7 @@ def lines(seen: Outlook) -> list[str]:
 def _works(seen: Outlook) -> Iterator[str]:
     header = ("model", "first images", "rewordings", "other images", "calls", "null repeats", "s an image", "load", "in all", "by")
     rows = [(_name(one), *_made(one), *_times(one)) for one in seen.works]
-    yield from aligned([header, *rows])
+    yield from columns([header, *rows])
     total = sum(one.images + one.repeats for one in seen.works)
     yield f"{plural(total, 'image')}, {_duration(seen.seconds)} to load and make them; scoring and the report come on top"
 
@@ -55,7 +56,7 @@ def _budget(seen: Outlook) -> Iterator[str]:
 def _reaches(gates: Sequence[GateAhead]) -> list[str]:
     header = ("gate", "claim", "samples", "limit", "found with 95 %", "unchanged passes", "reckoned with")
     rows = [(f"{gate.gate}/{gate.model}", *_claim(one)) for gate in gates for one in gate.claims]
-    return aligned([header, *rows]) if rows else ["no gate has a claim to plan"]
+    return columns([header, *rows]) if rows else ["no gate has a claim to plan"]
 
 
 def _claim(one: ClaimAhead) -> tuple[str, ...]:
@@ -74,9 +75,3 @@ def _verdict(seen: Outlook) -> Iterator[str]:
         yield f"cannot be decided: {gate.gate}/{gate.model}: {gate.undecided}"
     decided = len(seen.gates) - len(seen.undecided)
     yield f"{decided} of {plural(len(seen.gates), 'gate')} can be decided"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with aligned columns; the first row is the header."""
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
