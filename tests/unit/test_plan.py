@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swapgate.cards import Card, read_card
-from swapgate.plan import Request, build, round_call
+from swapgate.plan import Request, build, order_of_seeds, round_call, rounds
 from swapgate.tasks import Protocol, Task, read_family
 
 CARD = 'engine = "scripted"\nsource = "scripted"\ntasks = ["toys"]\njudge = { source = "scripted" }\ncall = { steps = 4 }\nnegative_prompt = { zh = "坏" }\n'
@@ -102,20 +102,48 @@ def test_a_round_is_one_call_with_seeds_of_its_own(card: Card, tasks: list[Task]
     assert (calls[0].first.width, calls[0].first.height, calls[0].first.call) == (64, 48, (("steps", 4),))
 
 
-def test_seeds_go_round_before_tasks_and_rewordings_come_last(card: Card, tasks: list[Task]) -> None:
-    """A run that is cut short has measured every task a little."""
-    plan = build([card], {"toy": tasks}, {("cup", "en"): [("edit", "the cup")]})
-    order = [(r.task, r.language, r.seed, r.edits) for r in plan.requests("toy")]
-    assert order == [
-        ("cup", "en", 1, ""),
-        ("cup", "zh", 1, ""),
-        ("cat", "en", 5, ""),
-        ("cup", "en", 2, ""),
-        ("cup", "zh", 2, ""),
-        ("cup", "en", 3, ""),
-        ("cup", "zh", 3, ""),
-        ("cup", "en", 1, "edit"),
-        ("cup", "en", 2, "edit"),
-    ]
-    assert plan.images() == 9
-    assert len({r.key for r in plan.requests("toy")}) == 9
+def test_seeds_go_round_before_tasks_and_rewordings_come_with_them(card: Card, tasks: list[Task]) -> None:
+    """A run that is cut short has measured every task and every gate a little."""
+    plan = build([card], {"toy": tasks}, {("cup", "en"): [("edit", "the cup"), ("other", "one cup")]})
+    order = [(r.task, r.language, r.edits) for r in plan.requests("toy")]
+    first = [("cup", "en", ""), ("cup", "zh", ""), ("cat", "en", "")]
+    assert order[:3] == first
+    assert [len(made) for made in rounds(plan.calls["toy"])] == [4, 4, 3]
+    assert sorted(order) == sorted([*first, *first[:2], *first[:2], *[("cup", "en", "edit")] * 2, *[("cup", "en", "other")] * 2])
+    assert plan.images() == 11
+    assert len({r.key for r in plan.requests("toy")}) == 11
+
+
+def test_a_rewording_comes_with_or_after_the_picture_of_its_original(card: Card, tasks: list[Task]) -> None:
+    """Without that picture it says nothing; and both reworded seeds are asked once before one is asked again."""
+    plan = build([card], {"toy": tasks}, {("cup", "en"): [("edit", "the cup"), ("other", "one cup")]})
+    made: set[tuple[str, str, int]] = set()
+    reworded = []
+    for one in plan.requests("toy"):
+        if one.edits:
+            assert (one.task, one.language, one.seed) in made
+            reworded.append((one.seed, one.edits))
+        made.add((one.task, one.language, one.seed))
+    assert {seed for seed, _ in reworded[:2]} == {1, 2}
+    assert len({edits for _, edits in reworded[:2]}) == 2
+    assert len(set(reworded)) == 4
+
+
+def test_the_seeds_of_a_prompt_are_in_an_order_of_its_own(tasks: list[Task]) -> None:
+    """Reworded ones first; a fault of the third seed is not always met in the third round."""
+    many = replace(tasks[0], seeds=tuple(range(20)), reworded_seeds=(7, 9))
+    orders = {language: order_of_seeds(many, language) for language in ("en", "zh")}
+    for order in orders.values():
+        assert sorted(order) == list(range(20))
+        assert set(order[:2]) == {7, 9}
+    assert orders["en"] != orders["zh"]
+    assert orders["en"] == order_of_seeds(many, "en")
+
+
+def test_rounds_of_a_plan_that_was_recorded_in_another_order(card: Card, tasks: list[Task]) -> None:
+    """All prompts as written, then all rewordings: those are part of the last round."""
+    written = [round_call(card, tasks[0], "en", seed) for seed in (1, 2, 3)]
+    reworded = [round_call(card, tasks[0], "en", 1, prompt="the cup", edits="edit")]
+    assert [len(made) for made in rounds([*written, *reworded])] == [1, 1, 2]
+    assert rounds([]) == ()
+    assert [len(made) for made in rounds(reworded)] == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -137,18 +138,71 @@ def build(cards: Iterable[Card], tasks: Mapping[str, Sequence[Task]], rewordings
     """The plan for `cards`; `tasks` by card id, `rewordings` by (task id, language).
 
     Seeds go round before tasks: a run that is cut short has measured every task a little rather than some not at all.
+    Rewordings come with the rounds, as many a round as there are prompts where that is enough, so that every gate has samples early.
     """
-    return Plan(calls={card.id: tuple(_calls(card, tasks[card.id], rewordings)) for card in cards})
+    return Plan(calls={card.id: tuple(itertools.chain.from_iterable(_rounds(card, tasks[card.id], rewordings))) for card in cards})
 
 
-def _calls(card: Card, tasks: Sequence[Task], rewordings: Mapping[tuple[str, str], Sequence[Reworded]]) -> Iterator[Call]:
-    rounds = max((len(task.seeds) for task in tasks), default=0)
-    for number in range(rounds):
-        for task in tasks:
-            if number < len(task.seeds):
-                for language in task.prompts:
-                    yield round_call(card, task, language, task.seeds[number])
-    for task in tasks:
-        for language, seed in itertools.product(task.prompts, task.reworded_seeds):
-            for edits, text in rewordings.get((task.id, language), ()):
-                yield round_call(card, task, language, seed, prompt=text, edits=edits)
+def rounds(calls: Iterable[Call]) -> tuple[tuple[Call, ...], ...]:
+    """The rounds of a model's calls in their order: a round begins where a prompt is asked as written once more.
+
+    A plan that was recorded in another order (all prompts as written, then all rewordings) has its rewordings in the last round.
+    """
+    found: list[list[Call]] = []
+    asked: dict[tuple[str, str], int] = {}
+    for call in calls:
+        prompt = (call.first.task, call.first.language)
+        if not call.first.edits:
+            asked[prompt] = asked.get(prompt, 0) + 1
+            if asked[prompt] > len(found):
+                found.append([])
+        elif not found:
+            found.append([])
+        found[-1].append(call)
+    return tuple(map(tuple, found))
+
+
+def _rounds(card: Card, tasks: Sequence[Task], rewordings: Mapping[tuple[str, str], Sequence[Reworded]]) -> Iterator[list[Call]]:
+    """Every round: each prompt as written with its next seed, then the rewordings whose turn it is."""
+    waiting = {
+        (task.id, language): deque(_reworded(card, task, language, rewordings.get((task.id, language), ())))
+        for task in tasks
+        for language in task.prompts
+    }
+    orders = {(task.id, language): order_of_seeds(task, language) for task in tasks for language in task.prompts}
+    last = max((len(task.seeds) for task in tasks), default=0)
+    for number in range(last):
+        made = [
+            round_call(card, task, language, orders[task.id, language][number])
+            for task in tasks
+            if number < len(task.seeds)
+            for language in task.prompts
+        ]
+        for (task_id, language), queue in waiting.items():
+            known = set(orders[task_id, language][: number + 1])
+            for _ in range(_due(len(queue), last - number)):
+                made += [queue.popleft()] if queue[0].first.seed in known else []
+        yield made
+
+
+def _due(left: int, rounds_left: int) -> int:
+    """Rewordings of a prompt that a round takes: one, or as many as it takes to be done in the last."""
+    return min(left, max(1, -(-left // rounds_left)))
+
+
+def order_of_seeds(task: Task, language: str) -> tuple[int, ...]:
+    """A task's seeds in the order in which a prompt gets them: the reworded ones first, inside either group by a hash of all names.
+
+    What a run that stopped early says of the seeds that it did not reach holds if the order has nothing to do with a fault,
+    and no fault knows this hash.
+    """
+    return tuple(sorted(task.seeds, key=lambda seed: (seed not in task.reworded_seeds, digest([task.id, language, seed]))))
+
+
+def _reworded(card: Card, task: Task, language: str, texts: Sequence[Reworded]) -> Iterator[Call]:
+    """Each reworded seed once with another rewording, before any is asked a second time."""
+    seeds = [seed for seed in order_of_seeds(task, language) if seed in task.reworded_seeds]
+    for turn in range(len(texts)):
+        for place, seed in enumerate(seeds):
+            edits, text = texts[(turn + place) % len(texts)]
+            yield round_call(card, task, language, seed, prompt=text, edits=edits)

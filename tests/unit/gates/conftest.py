@@ -100,7 +100,8 @@ class Build:
         return Arm(**made)
 
     def evidence(self, candidate: Arm, baseline: Arm | None, **given: Any) -> Evidence:
-        made: dict[str, Any] = {"model": "m", "task": "all", "drifts": (), "null": None, "limits": NO_LIMITS, "accepted": "a", **given}
+        quiet = self.null([self.drift(identical=True)] * 48)
+        made: dict[str, Any] = {"model": "m", "task": "all", "drifts": (), "null": quiet, "limits": NO_LIMITS, "accepted": "a", **given}
         return Evidence(candidate=candidate, baseline=baseline, **made)
 
     def limits(self, **given: Any) -> Limits:

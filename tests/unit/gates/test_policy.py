@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 from swapgate.errors import UserError
-from swapgate.gates.policy import Policy, read_policy
+from swapgate.gates.policy import MOST_DRAWS, Policy, read_policy
 from swapgate.reading import Table
 
-KEYS = [field.name for field in fields(Policy) if field.name != "harm"]
+DERIVED = {"harm", "look", "looks", "identity"}
+KEYS = [field.name for field in fields(Policy) if field.name not in DERIVED]
 
 
 def table(**content: object) -> Table:
@@ -30,9 +31,40 @@ def test_every_default_can_be_stated() -> None:
 
 
 def test_what_follows_from_the_run_cannot_be_stated() -> None:
-    """The share of a single claim is counted, not chosen."""
-    with pytest.raises(UserError, match=r"harm"):
-        read_policy(table(harm=0.05))
+    """The share of a single claim is counted, not chosen, and so are the looks."""
+    for name in sorted(DERIVED):
+        with pytest.raises(UserError, match=name):
+            read_policy(table(**{name: getattr(Policy(), name)}))
+
+
+def test_every_error_of_a_look_is_its_share() -> None:
+    """Over the looks of a run they add up to no more than the policy says, and latency's looks are reckoned together."""
+    policy = Policy().at_most(0.002)
+    looks = [policy.at_look(look, 5) for look in range(1, 6)]
+    for name in ("alpha", "harm", "false_alarms"):
+        assert sum(getattr(one, name) for one in looks) == pytest.approx(getattr(policy, name))
+    assert max(one.latency_alpha for one in looks) < policy.latency_alpha
+    assert sum(one.latency_alpha for one in looks) > policy.latency_alpha
+    assert {one.identity for one in looks} == {policy.alpha}
+    assert [one.early for one in looks] == [True] * 4 + [False]
+    assert [one.anytime for one in looks] == [4.0] * 4 + [1.0]
+
+
+def test_a_single_look_is_the_policy_itself() -> None:
+    """And from any look the last one is known."""
+    policy = Policy(alpha=0.1).at_most(0.002)
+    assert policy.at_look(1, 1) == replace(policy, identity=0.1)
+    last, seen = policy.at_look(5, 5), policy.at_look(2, 5).last
+    assert (seen.look, seen.alpha, seen.harm) == (5, pytest.approx(last.alpha), pytest.approx(last.harm))
+    assert last.last == last
+    with pytest.raises(ValueError, match="out of range"):
+        policy.at_look(6, 5)
+
+
+def test_draws_resolve_a_small_share_but_not_without_end() -> None:
+    """What needs a smaller p than so many draws can show waits for the last look."""
+    assert Policy().at_most(1e-4).harm_draws == 100_000
+    assert Policy().at_most(1e-9).harm_draws == MOST_DRAWS
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 0.5, 1.0, float("nan")])

@@ -42,28 +42,33 @@ def red_by_test(verdict: Verdict) -> bool:
     return bool(reds) and all(map(is_tested, reds))
 
 
-def settle(judge: Judge, evidence: Evidence, gates: Sequence[str], policy: Policy, *, models: int) -> dict[str, Verdict]:
+def settle(
+    judge: Judge, evidence: Evidence, gates: Sequence[str], policy: Policy, *, models: int, settled: Mapping[str, Verdict] = MappingProxyType({})
+) -> dict[str, Verdict]:
     """The verdicts of a model's pooled cells, by gate, at a false-alarm chance of `policy.false_alarms` / `models` for all together.
 
     Holm: gates whose tested claims hold at an even part are red, and the others are judged again at the larger part that
-    is left, until no further one is.
+    is left, until no further one is. `settled` are verdicts of earlier looks at the same run: they are not judged again, and one that
+    was red by test has left its part to the others (Maurer and Bretz 2013); `policy` is then that of this look.
 
     Raises:
         ValueError: no gates, or fewer than one model.
     """
     if not gates or models < 1:
         raise ValueError(f"a budget is shared by at least one gate of at least one model, not {len(gates)} of {models}")
-    settled: dict[str, Verdict] = {}
-    waiting = list(gates)
+    found: dict[str, Verdict] = {gate: settled[gate] for gate in gates if gate in settled}
+    waiting = [gate for gate in gates if gate not in found]
+    sharing = len(gates) - sum(red_by_test(one) for one in found.values())
     while waiting:
-        part = policy.false_alarms / models / len(waiting)
-        found = {gate: judge(gate, evidence, policy.at_most(part / CLAIMS[gate])) for gate in waiting}
-        settled.update(found)
-        still = [gate for gate in waiting if not red_by_test(found[gate])]
+        part = policy.false_alarms / models / sharing
+        judged = {gate: judge(gate, evidence, policy.at_most(part / CLAIMS[gate])) for gate in waiting}
+        found.update(judged)
+        still = [gate for gate in waiting if not red_by_test(judged[gate])]
         if len(still) == len(waiting):
             break
+        sharing -= len(waiting) - len(still)
         waiting = still
-    return settled
+    return found
 
 
 def named(verdicts: Mapping[str, Verdict], share: float) -> frozenset[str]:

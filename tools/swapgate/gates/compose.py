@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from swapgate.gates.evidence import Evidence
+from swapgate.gates.evidence import Evidence, ImageScore
+from swapgate.gates.looks import excluded, fewest, worst_miss
+from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import POOLED, RED, Finding, Status, Verdict, worst
 
 RUN = "{run}"  # the caller puts the run folder's path in its place
 ABSOLUTE = frozenset({"total ceiling", "first step ceiling", "memory ceiling", "growth", "jitter", "floor", "forwards"})
 ABSOLUTE_PREFIX = "absolute:"
+NOT_CALIBRATED = "nothing was measured of how much the model differs from itself: accept again with --null=4"
 _SHOWN = 3  # findings of one status that a reason quotes before it only counts them
 
 
@@ -70,11 +74,12 @@ def claim(
     candidate: float | None = None,
     decides: bool = True,
     p: float | None = None,
+    futile: bool = False,
 ) -> Finding:
     """A finding; figures that are not finite are left out, because JSON has no word for them."""
     figures = {"effect": effect, "low": low, "high": high, "limit": limit, "baseline": baseline, "candidate": candidate, "p": p}
     finite = {key: value if value is not None and math.isfinite(value) else None for key, value in figures.items()}
-    return Finding(name=name, status=status, reason=reason, unit=unit, n=n, confidence=confidence, decides=decides, **finite)
+    return Finding(name=name, status=status, reason=reason, unit=unit, n=n, confidence=confidence, decides=decides, futile=futile, **finite)
 
 
 def verdict(gate: str, evidence: Evidence, findings: Sequence[Finding], *, note: str = "") -> Verdict:
@@ -144,6 +149,44 @@ def _cpu_cost(gate: str, evidence: Evidence) -> bool:
 def cluster(task: str, language: str) -> str:
     """The prompt a picture was asked with: one task in one language."""
     return f"{task}/{language}"
+
+
+def uncalibrated(evidence: Evidence) -> bool:
+    """Whether a comparison with an accepted baseline lacks the null that says how much an unchanged model differs from itself.
+
+    Of two models in one run the question is not whether anything changed, so their comparison needs none.
+    """
+    return evidence.against == "baseline" and (evidence.null is None or not evidence.null.drifts)
+
+
+def calibrated(finding: Finding, evidence: Evidence) -> Finding:
+    """The finding, but undecided instead of PASS where it rests on a comparison that lacks its null."""
+    if finding.status is not Status.PASS or not uncalibrated(evidence):
+        return finding
+    return replace(finding, status=Status.INCONCLUSIVE, reason=f"{finding.reason}; {NOT_CALIBRATED}")
+
+
+def strata(evidence: Evidence, met: Sequence[ImageScore]) -> list[tuple[int, int]]:
+    """(planned, met) requests of every prompt, of the kind of those `met`: all as written, or all reworded."""
+    counts = Counter(cluster(score.task, score.language) for score in met)
+    kind = int(any(score.edits for score in met))
+    planned = {prompt: both[kind] for prompt, both in evidence.planned.items()}
+    return [(max(planned.get(prompt, 0), counts[prompt]), counts[prompt]) for prompt in sorted({*planned, *counts})]
+
+
+def unchanged(evidence: Evidence, met: Sequence[ImageScore], limit: float, policy: Policy) -> tuple[bool, str]:
+    """Whether pictures that are all equal settle a claim on the planned ones, more than the share `limit` of which must not have changed; and in words.
+
+    Equal pictures leave nothing to estimate but what the requests that were not made yet would have shown (`looks.excluded`).
+    """
+    found = strata(evidence, met)
+    planned, seen = sum(whole for whole, _ in found), sum(one for _, one in found)
+    if seen == planned:
+        return True, ""
+    enough, few = excluded(found, limit, policy.identity), fewest(limit, planned)
+    chance = worst_miss(tuple(sorted(found)), few)
+    said = f"had {few} or more of the {planned} planned ones changed, these {seen} would have missed them with a chance of at most {chance:.2g}"
+    return enough, f"; {said}" if enough else f"; {said}, so the others have to be made"
 
 
 def cluster_labels(prompts: Sequence[str], originals: Sequence[str]) -> list[str]:

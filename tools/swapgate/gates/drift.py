@@ -11,11 +11,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from statistics import median, variance
 
-from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, plural, verdict
+from swapgate.gates.compose import NOT_CALIBRATED, calibrated, claim, cluster, cluster_labels, gap, missing, plural, strata, unchanged, verdict
 from swapgate.gates.evidence import Arm, Drift, Evidence, ImageScore, Null
+from swapgate.gates.futility import hopeless_mean
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import sign_flip
-from swapgate.gates.statistics import conformal_limit, conformal_rank, exceedance_p, holm
+from swapgate.gates.statistics import conformal_limit, conformal_rank, exceedance_p, holm, rate_upper
 from swapgate.gates.verdict import Finding, Status, Verdict
 
 
@@ -32,7 +33,10 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beyond:
-    """What a metric saw: the limit (worse of null and floor), drifts beyond it, and the p of so many by chance."""
+    """What a metric saw: the limit (worse of null and floor), drifts beyond it, and the p of so many by chance.
+
+    null_share: of the null's repeats beyond the same limit, 0 without a null.
+    """
 
     metric: Metric
     limit: float
@@ -41,6 +45,7 @@ class Beyond:
     worst: float
     middle: float
     p: float
+    null_share: float
 
     @property
     def blind(self) -> bool:
@@ -60,7 +65,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
         nothing = claim("pictures", Status.INCONCLUSIVE, f"{evidence.against} holds no reference image of this cell's requests")
         return verdict("drift", evidence, [nothing, *forwards])
     if all(drift.identical for drift in evidence.drifts):
-        return verdict("drift", evidence, [_identical(evidence), *forwards])
+        return verdict("drift", evidence, [_identical(evidence, policy), *forwards])
     return verdict("drift", evidence, [*_pictures(evidence, policy), *_alignment(evidence, policy), *forwards])
 
 
@@ -89,10 +94,18 @@ def _forwards(arm: Arm) -> list[Finding]:
     ]
 
 
-def _identical(evidence: Evidence) -> Finding:
+def _identical(evidence: Evidence, policy: Policy) -> Finding:
     n = len(evidence.drifts)
-    reason = f"{plural(n, 'image')} equal to {evidence.against} by identity, pixel for pixel"
-    return claim("pictures", Status.PASS, reason, effect=1.0, low=1.0, high=1.0, unit="SSIM", n=n)
+    enough, left = _unchanged(evidence, policy)
+    reason = f"{plural(n, 'image')} equal to {evidence.against} by identity, pixel for pixel{left}"
+    status = Status.PASS if enough else Status.INCONCLUSIVE
+    return claim("pictures", status, reason, effect=1.0, low=1.0, high=1.0, unit="SSIM", n=n)
+
+
+def _unchanged(evidence: Evidence, policy: Policy) -> tuple[bool, str]:
+    """Whether the pictures seen, of which none changed for a person's eye, settle that for the planned ones, and in words."""
+    seen = {drift.pair for drift in evidence.drifts}
+    return unchanged(evidence, [score for score in evidence.candidate.scores if score.pair in seen], policy.drift_limit(evidence.task), policy)
 
 
 def _metrics(policy: Policy) -> tuple[Metric, ...]:
@@ -111,7 +124,7 @@ def restless(null: Null | None, policy: Policy) -> bool:
 def _pictures(evidence: Evidence, policy: Policy) -> list[Finding]:
     null = evidence.null.drifts if evidence.null else ()
     repeated = {drift.pair.partition("#")[0] for drift in null} if restless(evidence.null, policy) else None
-    seen = [_beyond(metric, evidence.drifts, null, policy.alpha, repeated) for metric in _metrics(policy)]
+    seen = [_beyond(metric, evidence.drifts, null, policy.identity, repeated) for metric in _metrics(policy)]
     adjusted = holm([one.p for one in seen])
     findings = [_picture(one, p, evidence, policy) for one, p in zip(seen, adjusted, strict=True)]
     if all(one.blind for one in seen):
@@ -120,18 +133,19 @@ def _pictures(evidence: Evidence, policy: Policy) -> list[Finding]:
 
 
 def _beyond(metric: Metric, drifts: Sequence[Drift], null: Sequence[Drift], alpha: float, repeated: AbstractSet[str] | None) -> Beyond:
-    """Pictures that are less alike than the null's conformal limit and than the floor.
+    """Pictures that are less alike than the null's conformal limit (at `alpha`, whichever look this is) and than the floor.
 
     p is that of so many beyond the same measured limit if candidate and null were exchangeable; without a null it is 1.
     Of a model whose pictures change by themselves all seeds of a prompt may do so at once: then only requests that the null
     has `repeated` count for p, one a prompt, because only they are exchangeable with it.
     """
     values = [1.0 if drift.identical else metric.read(drift) / _same(metric) for drift in drifts]
-    limit, null_limit = metric.floor, None
+    limit, null_limit, null_share = metric.floor, None, 0.0
     if null:
         apart = [0.0 if drift.identical else 1 - metric.read(drift) / _same(metric) for drift in null]
         null_limit = (1 - conformal_limit(apart, alpha)) * _same(metric)
         limit = min(limit, null_limit)
+        null_share = sum((1 - one) * _same(metric) < limit - 1e-9 for one in apart) / len(apart)
     pairs = [(value, drift.pair) for value, drift in zip(values, drifts, strict=True) if value * _same(metric) < limit - 1e-9]
     asked = [drift.pair for drift in drifts if repeated is None or drift.pair in repeated]
     beyond = sum(1 for _, pair in pairs if repeated is None or pair in repeated)
@@ -144,6 +158,7 @@ def _beyond(metric: Metric, drifts: Sequence[Drift], null: Sequence[Drift], alph
         worst=min(values) * _same(metric),
         middle=median(values) * _same(metric),
         p=p,
+        null_share=null_share,
     )
 
 
@@ -154,11 +169,11 @@ def _same(metric: Metric) -> float:
 
 def _picture(seen: Beyond, p: float, evidence: Evidence, policy: Policy) -> Finding:
     n, count, metric = len(evidence.drifts), len(seen.pairs), seen.metric
-    status, why = _picture_status(seen, p, evidence, policy.harm)
+    status, why = _picture_status(seen, p, evidence, policy)
     reason = f"{count} of {plural(n, 'image')} below {metric.name} {seen.limit:.3g} {_limits(seen, evidence)}"
     if count:
         reason += f", the least alike {seen.worst:.3g} ({seen.pairs[0]})"
-    return claim(
+    found = claim(
         metric.name,
         status,
         reason + why,
@@ -169,19 +184,25 @@ def _picture(seen: Beyond, p: float, evidence: Evidence, policy: Policy) -> Find
         candidate=seen.middle,
         p=p if evidence.null else None,
     )
+    return calibrated(found, evidence)
 
 
-def _picture_status(seen: Beyond, p: float, evidence: Evidence, harm: float) -> tuple[Status, str]:
+def _picture_status(seen: Beyond, p: float, evidence: Evidence, policy: Policy) -> tuple[Status, str]:
     if seen.blind and not seen.pairs:
         return Status.INCONCLUSIVE, "; the model differs from itself so much that this metric would accept another picture"
     if not seen.pairs:
-        return Status.PASS, ""
+        enough, left = _unchanged(evidence, policy)
+        return Status.PASS if enough else Status.INCONCLUSIVE, left
     if not evidence.same_weights:
         return Status.CHANGED, "; other weights paint other pictures"
     if evidence.null is None or not evidence.null.drifts:
-        return Status.INCONCLUSIVE, "; nothing was measured of how much the model differs from itself: accept again with --null=4"
-    if p <= harm:
+        return Status.INCONCLUSIVE, f"; {NOT_CALIBRATED}"
+    if p <= policy.harm:
         return Status.REGRESSION, f" (p = {p:.2g})"
+    if restless(evidence.null, policy) and not policy.early:
+        most = rate_upper(len(seen.pairs), len(evidence.drifts), policy.alpha) - seen.null_share
+        if most < policy.drift_limit(evidence.task):
+            return Status.PASS, f"; at most {100 * most:.1f} points more than of the {plural(len(evidence.null.drifts), 'repeat')}"
     repeats = plural(len(evidence.null.drifts), "repeat")
     return (
         Status.INCONCLUSIVE,
@@ -222,6 +243,8 @@ def _alignment(evidence: Evidence, policy: Policy) -> list[Finding]:
     worse = found.p_below <= policy.harm and found.mean < -floor
     better = found.p_above <= policy.alpha and found.mean > floor
     status = Status.REGRESSION if worse else Status.IMPROVED if better else Status.PASS if found.low > -floor else Status.INCONCLUSIVE
+    planned = sum(whole for whole, _ in strata(evidence, [new for _, new in both]))
+    futile = status is Status.INCONCLUSIVE and hopeless_mean(-found.mean, found.error(policy.alpha), len(both), planned, floor, policy)
     reason = (
         f"alignment changed by {found.mean:+.2f} {unit} [{found.low:+.2f}, {found.high:+.2f}] over {found.clusters} clusters, limit {-floor:+.2f}"
     )
@@ -239,6 +262,7 @@ def _alignment(evidence: Evidence, policy: Policy) -> list[Finding]:
             confidence=1 - policy.alpha,
             decides=worse,
             p=found.p_below,
+            futile=futile,
         )
     ]
 

@@ -7,7 +7,7 @@ Gates are pure functions of `Evidence` and a policy; nothing here knows of files
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -147,6 +147,8 @@ class Evidence:
     baseline is None when nothing was accepted (NEW) and `incomparable` says why a baseline exists but cannot be used
     for quality; `no_cost` says why cost cannot be compared ("" when it can). interleaved: the arms were measured in turn.
     against names the other arm: "baseline" or the model given with --against.
+    planned: by prompt, how many requests that the other arm holds the whole plan has, as (as written and counted, reworded), where images
+    may be left to make; empty where everything was asked.
     """
 
     model: str
@@ -161,6 +163,7 @@ class Evidence:
     no_cost: str = ""
     interleaved: bool = False
     against: str = "baseline"
+    planned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def same_weights(self) -> bool:

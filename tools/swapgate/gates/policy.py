@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 
+from swapgate.gates.looks import look_share
+from swapgate.gates.spending import spend
 from swapgate.gates.verdict import POOLED
 from swapgate.reading import Table
 
 Range = tuple[float, float]
+MOST_DRAWS = 400_000  # 70 MB of signs for 22 prompts; what needs a smaller p at an early look waits for the last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,8 @@ class Policy:
     alpha: one-sided error of a claim that is not an alarm: of PASS in spite of harm beyond the floor, and of IMPROVED.
     harm: one-sided error of a single claim of REGRESSION, the claim's share of `false_alarms`; not read from a file but
     set with `at_most` where the run's claims are counted.
+    look, looks: which of the run's looks is judged (see `looks`), set with `at_look`, after which all error rates are that look's
+    shares; identity: alpha before that, for the one claim whose looks are nested.
     """
 
     # One run in a hundred: a gate that cries wolf each month is switched off.
@@ -32,6 +37,9 @@ class Policy:
     # Calls are cheap and many, and several clocks are judged per cell, so time can afford to be surer.
     latency_alpha: float = 0.01
     harm: float = 0.05
+    look: int = 1
+    looks: int = 1
+    identity: float = 0.05
     # 40 draws lie beyond a 1 % bound, which steadies it to about a tenth of its width.
     draws: int = 4000
     seed: int = 2512
@@ -69,6 +77,8 @@ class Policy:
     drift_psnr: float = 30.0
     # Other seeds of one prompt lie lower, re-encoded or slightly rounded pictures higher.
     drift_clip: float = 0.98
+    # One picture in ten that changes for a person's eye: fewer are not met in a day of fifty pictures that somebody looks at.
+    drift_share: float = 0.10
     # A null as wide as this would accept another picture: the metric is then said to be blind instead of passing.
     blind_ssim: float = 0.70
     blind_psnr: float = 15.0
@@ -94,10 +104,47 @@ class Policy:
             raise ValueError(f"the chance of a wrong claim lies between 0 and 0.5, not {harm}")
         return replace(self, harm=harm)
 
+    def at_look(self, look: int, looks: int) -> Policy:
+        """The same policy at the look-th of `looks` looks: every error rate is what that look may spend. ValueError for a look out of range.
+
+        Medians of many calls have nearly normal scores, so latency's looks are reckoned together (`spending`) and get more each.
+        """
+        if looks == 1:
+            return replace(self, identity=self.alpha)
+        share = look_share(look, looks)
+        return replace(
+            self,
+            look=look,
+            looks=looks,
+            identity=self.alpha,
+            alpha=share * self.alpha,
+            harm=share * self.harm,
+            false_alarms=share * self.false_alarms,
+            latency_alpha=spend(look, looks, self.latency_alpha),
+        )
+
+    @property
+    def early(self) -> bool:
+        """Whether more looks may follow."""
+        return self.look < self.looks
+
+    @property
+    def last(self) -> Policy:
+        """The policy of the last look, whichever this is."""
+        if not self.early:
+            return self
+        more = look_share(self.looks, self.looks) / look_share(self.look, self.looks)
+        return replace(self, look=self.looks, alpha=more * self.alpha, harm=more * self.harm, false_alarms=more * self.false_alarms)
+
+    @property
+    def anytime(self) -> float:
+        """By how much an error rate of this look may be raised for a test that holds at all early looks together."""
+        return float(self.looks - 1) if self.early else 1.0
+
     @property
     def harm_draws(self) -> int:
-        """Random draws that resolve a p as small as `harm`."""
-        return max(self.draws, math.ceil(10 / self.harm))
+        """Random draws that resolve a p as small as `harm`, as far as MOST_DRAWS does."""
+        return max(self.draws, min(MOST_DRAWS, math.ceil(10 / self.harm)))
 
     def usability_limit(self, task: str) -> float:
         """How far the rate of a cell may fall."""
@@ -111,6 +158,10 @@ class Policy:
         """MiB by which the peak may exceed the baseline's on this kind of device, however small the baseline is."""
         return self.memory_floor_cpu_mib if accelerator.startswith("cpu") else self.memory_floor_mib
 
+    def drift_limit(self, task: str) -> float:
+        """The share of a cell's pictures that may change visibly."""
+        return self.drift_share if task == POOLED else max(self.usability_task_drop, self.drift_share)
+
     def growth_limit(self, accelerator: str) -> float:
         """MiB an image by which the memory of a process may grow on this kind of device."""
         return self.growth_floor_cpu_mib if accelerator.startswith("cpu") else self.growth_floor_device_mib
@@ -123,7 +174,7 @@ _WHOLE: dict[str, tuple[int, int]] = {
     "growth_calls": (5, 10_000),
     "warmup_images": (0, 10_000),
 }
-_DERIVED = frozenset({"harm"})
+_DERIVED = frozenset({"harm", "look", "looks", "identity"})
 _PROBABILITY: Range = (1e-6, 0.25)
 _SHARE: Range = (0.0, 1.0)
 _RANGES: dict[str, Range] = {

@@ -65,6 +65,12 @@ class SignFlip:
     p_below: float
     clusters: int
 
+    def error(self, alpha: float) -> float:
+        """The standard error that bounds at this alpha would have of a normal mean; infinite where they are."""
+        from swapgate.gates.tails import norm
+
+        return (self.high - self.low) / 2 / float(norm.isf(alpha))
+
 
 def median_bounds(values: Sequence[float], *, alpha: float, draws: int, seed: int) -> Estimate:
     """The median with percentile-bootstrap bounds; calls keep their neighbours (see `_indices`)."""

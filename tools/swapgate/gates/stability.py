@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, percent, plural, points, verdict
+from swapgate.gates.compose import calibrated, claim, cluster, cluster_labels, gap, missing, percent, plural, points, strata, unchanged, verdict
 from swapgate.gates.evidence import Arm, Evidence, ImageScore
+from swapgate.gates.futility import hopeless_mean
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import SignFlip, sign_flip
@@ -50,7 +51,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
         return verdict("stability", evidence, [_nothing(evidence.candidate)])
     compared = gap(evidence, cost=False)
     findings = [compared] if compared else _compared(evidence, ours, policy)
-    settled = not compared and _by_identity(_paired(evidence, ours, policy))
+    settled = not compared and _by_identity(_paired(evidence, ours, policy)) and findings[0].status is Status.PASS
     return verdict("stability", evidence, [*findings, *_reported(ours, policy, settled=settled)])
 
 
@@ -90,9 +91,11 @@ def _compared(evidence: Evidence, ours: dict[str, Reworded], policy: Policy) -> 
     if not both:
         return [claim("comparison", Status.NEW, f"{evidence.against} holds none of the {plural(len(ours), 'rewording')} of this cell")]
     if _by_identity(both):
-        reason = f"{plural(len(both), 'reworded image')} and their originals equal to {evidence.against} by identity"
-        return [claim("change", Status.PASS, reason, effect=0.0, low=0.0, high=0.0, limit=100 * policy.stability_change, unit="points", n=len(both))]
-    change = _change(both, policy)
+        enough, left = unchanged(evidence, _rewordings(evidence, both), policy.flip_limit(evidence.task), policy)
+        reason = f"{plural(len(both), 'reworded image')} and their originals equal to {evidence.against} by identity{left}"
+        status = Status.PASS if enough else Status.INCONCLUSIVE
+        return [claim("change", status, reason, effect=0.0, low=0.0, high=0.0, limit=100 * policy.stability_change, unit="points", n=len(both))]
+    change = calibrated(_change(evidence, both, policy), evidence)
     flips = _flips(evidence, both, policy)
     # Flips that are not more frequent than before do not hold up what the changes have shown.
     held_up = change.status in (Status.PASS, Status.IMPROVED) and flips.status is Status.INCONCLUSIVE and (flips.effect or 0.0) >= 0
@@ -128,6 +131,12 @@ def _worst(both: Sequence[Both], policy: Policy) -> Finding:
     )
 
 
+def _rewordings(evidence: Evidence, both: Sequence[Both]) -> list[ImageScore]:
+    """Our scores of the rewordings that both arms have."""
+    known = {now.pair for _, now in both}
+    return [score for score in evidence.candidate.scores if score.pair in known]
+
+
 def _paired(evidence: Evidence, ours: dict[str, Reworded], policy: Policy) -> list[Both]:
     """The same rewordings in both arms, theirs first."""
     theirs = reworded(evidence.baseline, policy.stability_guard) if evidence.baseline else {}
@@ -144,11 +153,13 @@ def _flipping(both: Sequence[Both], values: Sequence[float], policy: Policy) -> 
     return sign_flip(values, labels, alpha=policy.alpha, draws=policy.harm_draws, seed=policy.seed)
 
 
-def _change(both: Sequence[Both], policy: Policy) -> Finding:
+def _change(evidence: Evidence, both: Sequence[Both], policy: Policy) -> Finding:
     """Size of the change, ours less theirs, mean over the same rewordings; clusters are prompts."""
     extra = [0.0 if old.images == now.images else abs(now.change) - abs(old.change) for old, now in both]
     found, floor = _flipping(both, extra, policy), policy.stability_change
     status = _status(found, floor, policy)
+    planned = sum(whole for whole, _ in strata(evidence, _rewordings(evidence, both)))
+    futile = status is Status.INCONCLUSIVE and hopeless_mean(found.mean, found.error(policy.alpha), len(both), planned, floor, policy)
     before, after = (median(abs(one.change) for one in arm) for arm in zip(*both, strict=True))
     reason = (
         f"a rewording changes alignment by a median of ±{100 * after:.0f} % vs ±{100 * before:.0f} %: "
@@ -171,6 +182,7 @@ def _change(both: Sequence[Both], policy: Policy) -> Finding:
         baseline=100 * before,
         candidate=100 * after,
         p=found.p_above,
+        futile=futile,
     )
 
 
@@ -210,6 +222,7 @@ def _flips(evidence: Evidence, both: Sequence[Both], policy: Policy) -> Finding:
         noun="rewording",
         baseline=1 - before / n,
         candidate=1 - after / n,
+        planned=sum(whole for whole, _ in strata(evidence, _rewordings(evidence, kept))),
         clustered=(found.p_above, found.p_below),
     )
 

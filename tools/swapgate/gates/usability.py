@@ -3,7 +3,7 @@
 Only images that stand for their round count, of prompts as written; rewordings belong to stability.
 
 The units are requests: what is claimed is claimed of these very prompts over their seeds. Where the null shows that pictures of an
-unchanged model change by themselves, a whole prompt may change at once, and prompts are then the units besides.
+unchanged model change by themselves, or where there is no null, a whole prompt may change at once, and prompts are then the units besides.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, percent, plural, verdict
+from swapgate.gates.compose import calibrated, claim, cluster, cluster_labels, gap, missing, percent, plural, strata, uncalibrated, unchanged, verdict
 from swapgate.gates.drift import restless
 from swapgate.gates.evidence import Arm, Evidence, ImageScore
+from swapgate.gates.futility import hopeless_rate
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import sign_flip
@@ -84,10 +85,11 @@ def _difference(evidence: Evidence, ours: Mapping[str, ImageScore], policy: Poli
     before, now = sum(old.usable for old, _ in both), sum(new.usable for _, new in both)
     n, floor = len(both), policy.usability_limit(evidence.task)
     if all(old.image == new.image for old, new in both):
-        reason = f"usable {now}/{n}: every image is equal to the baseline's by identity"
+        enough, left = unchanged(evidence, [new for _, new in both], floor, policy)
+        reason = f"usable {now}/{n}: every image is equal to the baseline's by identity{left}"
         return claim(
             "difference",
-            Status.PASS,
+            Status.PASS if enough else Status.INCONCLUSIVE,
             reason,
             effect=0.0,
             low=0.0,
@@ -102,17 +104,20 @@ def _difference(evidence: Evidence, ours: Mapping[str, ImageScore], policy: Poli
     pairs = [(old.usable, old.usable if old.image == new.image else new.usable) for old, new in both]
     new = f" ({plural(len(ours) - n, 'request')} without a counterpart left out)" if len(ours) > n else ""
     said = f"usable {now}/{n} vs {before}/{n}{new}"
-    return judge_pairs(
+    whole_prompts = uncalibrated(evidence) or restless(evidence.null, policy)
+    found = judge_pairs(
         "difference",
         discordance(pairs),
         floor=floor,
         policy=policy,
         said=said,
         noun="request",
+        planned=sum(whole for whole, _ in strata(evidence, [new for _, new in both])),
         baseline=before / n,
         candidate=now / n,
-        clustered=_by_prompt(both, pairs, policy) if restless(evidence.null, policy) else (0.0, 0.0),
+        clustered=_by_prompt(both, pairs, policy) if whole_prompts else (0.0, 0.0),
     )
+    return calibrated(found, evidence)
 
 
 def _by_prompt(both: Sequence[tuple[ImageScore, ImageScore]], pairs: Sequence[tuple[bool, bool]], policy: Policy) -> tuple[float, float]:
@@ -134,6 +139,8 @@ def _floor(ours: Mapping[str, ImageScore], evidence: Evidence, policy: Policy, c
     status = Status.REGRESSION if below else Status.PASS if low >= limit else Status.INCONCLUSIVE
     reason = f"usable {good}/{n} = {100 * good / n:.0f} % [{100 * low:.0f} %, {100 * high:.0f} %], floor {100 * limit:.0f} %"
     settled = status is Status.INCONCLUSIVE and good / n >= limit and compared.status in (Status.PASS, Status.IMPROVED)
+    planned = sum(whole for whole, _ in strata(evidence, list(ours.values())))
+    futile = status is Status.INCONCLUSIVE and hopeless_rate(good, n, planned, limit, policy)
     if status is Status.INCONCLUSIVE:
         reason += f"; {_would_show(good, n, limit, policy)}"
     return [
@@ -150,6 +157,7 @@ def _floor(ours: Mapping[str, ImageScore], evidence: Evidence, policy: Policy, c
             confidence=1 - policy.alpha,
             candidate=100 * good / n,
             decides=not settled,
+            futile=futile,
         )
     ]
 

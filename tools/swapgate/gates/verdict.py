@@ -48,7 +48,8 @@ class Finding:
 
     effect, low, high (a confidence interval at `confidence`) and limit are in `unit`; None where the claim has none.
     `decides` is False for a claim that is reported beside the verdict and never colours it. p is the one-sided
-    probability of a harm at least as large without any real one, where the claim was tested.
+    probability of a harm at least as large without any real one, where the claim was tested. futile: undecided, and the rest of
+    the plan would hardly change that (see `futility`).
     """
 
     name: str
@@ -65,11 +66,15 @@ class Finding:
     candidate: float | None = None
     decides: bool = True
     p: float | None = None
+    futile: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is said of one cell (gate, model, task). `finding` is the claim that decided, `findings` are all of them."""
+    """What is said of one cell (gate, model, task). `finding` is the claim that decided, `findings` are all of them.
+
+    images: how many of the model's planned images were made when this was said, of a run that may stop before its end; None elsewhere.
+    """
 
     gate: str
     model: str
@@ -80,6 +85,7 @@ class Verdict:
     finding: Finding | None
     findings: tuple[Finding, ...] = ()
     against: str = "baseline"
+    images: int | None = None
 
     @property
     def id(self) -> str:
@@ -89,6 +95,12 @@ class Verdict:
     @property
     def decided(self) -> bool:
         return self.status in DECIDED
+
+    @property
+    def futile(self) -> bool:
+        """Whether it is undecided and what it waits for would hardly come with the rest of the plan."""
+        waits = [one for one in self.findings if one.decides and one.status is Status.INCONCLUSIVE]
+        return self.status is Status.INCONCLUSIVE and bool(waits) and all(one.futile for one in waits)
 
     @property
     def red(self) -> bool:
