@@ -27,6 +27,9 @@ def named(found: GateAhead, name: str) -> ClaimAhead:
     return next(one for one in found.claims if one.name == name)
 
 
+QUIET = Null(drifts=(Drift(pair="p", identical=True, ssim=1.0, psnr=130.0, clip=1.0),) * 48, processes=4, variations=())
+
+
 def prospect(bench: Any, prompts: int, seeds: int, *, policy: Policy | None = None, reworded: int = 0, **known: Any) -> Prospect:
     """A plan of so many prompts and seeds, whose requests were all accepted as usable pictures."""
     tasks = "".join(f'[[task]]\nid = "t{n}"\nprompts = {{ en = "a red cup number {n} on a wooden table, watercolour" }}\n' for n in range(prompts))
@@ -36,7 +39,7 @@ def prospect(bench: Any, prompts: int, seeds: int, *, policy: Policy | None = No
     plan = build_plan(setup)
     card = setup.models[0]
     scores = tuple(score(request) for request in plan.requests(card.id))
-    held = Earlier(model=card.id, **{"seconds": {}, "scores": scores, "quality_source": "baseline of run r", **known})
+    held = Earlier(model=card.id, **{"seconds": {}, "null": QUIET, "scores": scores, "quality_source": "baseline of run r", **known})
     return Prospect(
         card=card,
         tasks=setup.tasks[card.id],
@@ -70,7 +73,7 @@ def evidence(ours: Sequence[ImageScore], theirs: Sequence[ImageScore], **more: A
     def arm(scores: Sequence[ImageScore]) -> Arm:
         return Arm(model="toy", weights="w", accelerator="cpu", cohort="c", pipeline="p", scores=tuple(scores), cost=None)
 
-    made: dict[str, Any] = {"drifts": (), "null": None, "limits": NO_LIMITS, "accepted": "x", **more}
+    made: dict[str, Any] = {"drifts": (), "null": QUIET, "limits": NO_LIMITS, "accepted": "x", **more}
     return Evidence(model="toy", task="all", candidate=arm(ours), baseline=arm(theirs), **made)
 
 
@@ -192,7 +195,7 @@ def test_drift_names_the_share_of_pictures_that_the_gate_calls_red(bench: Any, r
 
 def test_without_a_null_no_picture_can_be_red(bench: Any) -> None:
     """The plan names the processes that the null needs: each repeats the twelve first requests."""
-    found = ahead_quality.drift(prospect(bench, 12, 5))
+    found = ahead_quality.drift(prospect(bench, 12, 5, null=None))
     needed = power.drift_exceedance(60, null=0, alpha=0.0005).needed
     assert needed is not None
     assert f"--null={-(-needed // 12)} when the baseline is accepted" in found.undecided

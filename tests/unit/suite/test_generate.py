@@ -34,7 +34,7 @@ def call(model: str, seed: int, images: int = 1) -> Call:
 
 
 def work(card: Any, calls: int) -> Work:
-    return Work(card=card, calls=tuple(call(card.id, seed) for seed in range(calls)), planned=calls, done=0)
+    return Work(card=card, rounds=tuple((call(card.id, seed),) for seed in range(calls)), planned=calls, done=0)
 
 
 def done(request: Request, image: str | None = "a" * 64) -> Generation:
@@ -69,13 +69,14 @@ def run(tmp_path: Path) -> RunFolder:
 def test_one_model_keeps_the_order_of_its_plan(cards: dict[str, Card]) -> None:
     """Nothing to take turns with."""
     only = work(cards["a"], 4)
-    assert [made for _, made in interleave([only])] == list(only.calls)
+    assert [made for _, made in interleave({"a": only.calls})] == list(only.calls)
+    assert list(interleave({})) == []
 
 
 @given(ours=st.integers(0, 9), theirs=st.integers(0, 9))
 def test_arms_take_turns_and_the_one_that_goes_first_changes(ours: int, theirs: int) -> None:
     """Both are asked for request n before request n + 1, every call exactly once, whatever is left of each."""
-    works = [work(_Card("a"), ours), work(_Card("b"), theirs)]
+    works = {name: [call(name, seed) for seed in range(calls)] for name, calls in (("a", ours), ("b", theirs))}
     order = [(model, made.first.seed) for model, made in interleave(works)]
     assert sorted(order) == sorted([("a", n) for n in range(ours)] + [("b", n) for n in range(theirs)])
     assert [seed for _, seed in order] == sorted(seed for _, seed in order)
@@ -83,18 +84,14 @@ def test_arms_take_turns_and_the_one_that_goes_first_changes(ours: int, theirs: 
     assert [model for model, _ in order[: 2 * both]] == (["a", "b", "b", "a"] * both)[: 2 * both]
 
 
-class _Card:
-    def __init__(self, name: str) -> None:
-        self.id = name
-
-
 def test_what_has_an_image_is_not_pending_and_what_failed_is(run: RunFolder, cards: dict[str, Card]) -> None:
     """A failure was never measured."""
     calls = [call("a", seed) for seed in range(3)]
     run.add_generation(done(calls[0].first))
     run.add_generation(done(calls[1].first, None))
-    left = pending(run, cards["a"], calls)
+    left = pending(run, cards["a"], [calls[:2], calls[2:]])
     assert left.calls == tuple(calls[1:])
+    assert left.rounds == ((calls[1],), (calls[2],))
     assert (left.planned, left.done) == (3, 1)
 
 
@@ -102,7 +99,7 @@ def test_a_round_of_which_an_image_is_missing_is_made_again_whole(run: RunFolder
     """A call cannot be made in part."""
     two = call("a", 1, images=2)
     run.add_generation(done(two.requests[0]))
-    left = pending(run, cards["a"], [two])
+    left = pending(run, cards["a"], [[two]])
     assert left.calls == (two,)
     assert (left.planned, left.done) == (2, 0)
 

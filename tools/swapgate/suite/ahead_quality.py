@@ -12,7 +12,7 @@ from dataclasses import replace
 from statistics import mean, stdev
 
 from swapgate.gates import power
-from swapgate.gates.compose import plural
+from swapgate.gates.compose import NOT_CALIBRATED, plural
 from swapgate.gates.drift import restless, seed_deviation
 from swapgate.gates.evidence import Arm, ImageScore
 from swapgate.gates.stability import Reworded, reworded
@@ -33,7 +33,7 @@ def usability(prospect: Prospect) -> GateAhead:
     flips = _flips(prospect)
     together = restless(prospect.known.null, policy)
     fall = rate("difference", paired, policy.usability_limit(POOLED), flips, policy, "image", together=together)
-    return closed("usability", prospect, [fall, *_floor(prospect)])
+    return closed("usability", prospect, [_calibrated(fall, prospect), *_floor(prospect)])
 
 
 def drift(prospect: Prospect) -> GateAhead:
@@ -54,7 +54,15 @@ def stability(prospect: Prospect) -> GateAhead:
         stopped = stopped or "no reworded prompt is asked: set `rewordings` and `reworded_seeds` in the task"
     if stopped or not paired:
         return halted("stability", prospect, stopped or "the other arm holds none of these rewordings")
-    return closed("stability", prospect, [_change(prospect, paired), *_costs_usable(prospect, paired), _worst(prospect, len(paired))])
+    return closed("stability", prospect, [_calibrated(_change(prospect, paired), prospect), *_costs_usable(prospect, paired), _worst(prospect, len(paired))])
+
+
+def _calibrated(claim: ClaimAhead, prospect: Prospect) -> ClaimAhead:
+    """Without a null a comparison with a baseline passes equal pictures only, and that is not known ahead."""
+    null = prospect.known.null
+    if prospect.theirs is not None or (null is not None and null.drifts):
+        return claim
+    return replace(claim, passes=False, short="; ".join(filter(None, (claim.short, NOT_CALIBRATED))))
 
 
 def _flips(prospect: Prospect) -> Spread:

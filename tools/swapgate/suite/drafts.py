@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 
 def write_drafts(suite: Suite) -> None:
-    """A draft for every task of a judged model of which no image is missing; none for an A/B run, whose arms share the machine."""
+    """A draft for every task of a judged model of which no image is missing; none for an A/B run, whose arms share the machine.
+
+    None either for a model that was settled before the end of its plan: `--resume=RUN --budget=full` makes the rest.
+    """
     if suite.setup.against is not None:
         return
     for card in suite.setup.models:
         recorded = suite.recorded.get(card.id)
-        if recorded is None or recorded.loaded is None:
+        whole = sum(len(call.requests) for call in suite.plan.calls[card.id])
+        if recorded is None or recorded.loaded is None or len(recorded.generations) < whole:
             continue
         for task in suite.setup.tasks[card.id]:
             draft = _draft(suite, card, task)

@@ -6,6 +6,7 @@ changes every time, so that drift of the machine falls on both alike (duet bench
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,42 +28,55 @@ LOADED_PER_FILE = 1.6  # a loaded model with its activations takes about this ma
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """The calls of one model that are still to be made."""
+    """The calls of one model that are still to be made, by round."""
 
     card: Card
-    calls: tuple[Call, ...]
+    rounds: tuple[tuple[Call, ...], ...]
     planned: int
     done: int
 
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        return tuple(itertools.chain.from_iterable(self.rounds))
 
-def pending(run: RunFolder, card: Card, calls: Sequence[Call]) -> Work:
-    """What is left of `calls`: those without a finished image. A failed request is made again: it was never measured."""
+
+def pending(run: RunFolder, card: Card, rounds: Sequence[Sequence[Call]]) -> Work:
+    """What is left of the calls: those without a finished image. A failed request is made again: it was never measured."""
     made = {key for key, generation in run.generations().items() if generation.image}
-    left = tuple(call for call in calls if any(request.key not in made for request in call.requests))
-    planned = sum(len(call.requests) for call in calls)
-    return Work(card=card, calls=left, planned=planned, done=planned - sum(len(call.requests) for call in left))
+    left = tuple(tuple(call for call in calls if any(request.key not in made for request in call.requests)) for calls in rounds)
+    planned, waiting = (sum(len(call.requests) for calls in some for call in calls) for some in (rounds, left))
+    return Work(card=card, rounds=left, planned=planned, done=planned - waiting)
 
 
+Look = Callable[[int], Callable[[str, Call], bool]]
+"""(round, from 1) -> (model, call) -> whether a call of a later round is still asked for; called when every model has made that round."""
 After = Callable[[Mapping[str, Host]], None]
 """Called with the hosts that are still loaded, by model, when their calls are done."""
 
 
-def generate(run: RunFolder, works: Sequence[Work], progress: Progress, *, after: After) -> None:
+def no_look(_number: int) -> Callable[[str, Call], bool]:
+    """Everything is asked for."""
+    return lambda _model, _call: True
+
+
+def generate(run: RunFolder, works: Sequence[Work], progress: Progress, *, after: After, look: Look = no_look) -> None:
     """Make the calls of one model, or of two arms in turn when both fit into memory together.
 
-    How two arms are made is journalled before it begins, so that a run that is cut off still says it.
+    How two arms are made is journalled before it begins, so that a run that is cut off still says it. Arms that are made one after
+    the other are only looked at in the end, since until then the first has nothing to be compared with.
     """
     both = [work for work in works if work.calls]
     together = len(both) == 2 and both_fit([work.card for work in both])
     if len(both) == 2:
         run.append({"event": TOGETHER if together else APART, "models": [work.card.id for work in both]})
-    for group in [both] if together else [[work] for work in both]:
-        _generate_together(run, group, progress, after)
+    groups = [both] if together else [[work] for work in both]
+    for group in groups:
+        _generate_together(run, group, progress, after, look=look if len(groups) == 1 else no_look)
 
 
 def load_again(run: RunFolder, card: Card, progress: Progress, *, after: After) -> None:
     """Load a model whose calls are all done, for what is to be asked of it `after` them."""
-    _generate_together(run, [Work(card=card, calls=(), planned=0, done=0)], progress, after)
+    _generate_together(run, [Work(card=card, rounds=(), planned=0, done=0)], progress, after)
 
 
 def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: int, progress: Progress) -> None:
@@ -70,7 +84,7 @@ def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: i
     for number in range(1, processes + 1):
         threads = 1 if number % 2 == 0 else None
         repeats = tuple(_repeat(call, number) for call in calls)
-        work = pending(run, card, repeats)
+        work = pending(run, card, [repeats])
         if work.calls:
             progress.note(f"{card.id}: measuring the null, process {number} of {processes}" + (", one thread" if threads else ""))
             run.append({"event": "null", "model": card.id, "repeat": number, "threads": threads})
@@ -84,15 +98,12 @@ def both_fit(cards: Sequence[Card]) -> bool:
     return len(known) == len(sizes) and LOADED_PER_FILE * sum(known) < MEMORY_SHARE * _free_bytes()
 
 
-def interleave(works: Sequence[Work]) -> Iterator[tuple[str, Call]]:
-    """The calls of all arms in turn; the arm that goes first changes with every request."""
-    if len(works) == 1:
-        yield from ((works[0].card.id, call) for call in works[0].calls)
-        return
-    longest = max(len(work.calls) for work in works)
-    for number in range(longest):
-        arms = works if number % 2 == 0 else tuple(reversed(works))
-        yield from ((work.card.id, work.calls[number]) for work in arms if number < len(work.calls))
+def interleave(calls: Mapping[str, Sequence[Call]], turn: int = 0) -> Iterator[tuple[str, Call]]:
+    """The calls of all arms, by model, in turn; the arm that goes first changes with every request. turn: requests before these."""
+    arms = list(calls)
+    for number in range(max(map(len, calls.values()), default=0)):
+        order = arms if (turn + number) % 2 == 0 else list(reversed(arms))
+        yield from ((model, calls[model][number]) for model in order if number < len(calls[model]))
 
 
 def _repeat(call: Call, number: int) -> Call:
@@ -100,7 +111,14 @@ def _repeat(call: Call, number: int) -> Call:
 
 
 def _generate_together(
-    run: RunFolder, works: Sequence[Work], progress: Progress, after: After, *, threads: int | None = None, null: bool = False
+    run: RunFolder,
+    works: Sequence[Work],
+    progress: Progress,
+    after: After,
+    *,
+    look: Look = no_look,
+    threads: int | None = None,
+    null: bool = False,
 ) -> None:
     with ExitStack() as stack:
         hosts: dict[str, Host] = {}
@@ -111,8 +129,18 @@ def _generate_together(
                 hosts[work.card.id] = host
             progress.begin(work.card.id, work.planned, work.done)
         ready = [work for work in works if work.card.id in hosts]
-        _make(run, hosts, interleave(ready) if ready else (), progress)
+        _make_rounds(run, hosts, ready, progress, look)
         after(hosts)
+
+
+def _make_rounds(run: RunFolder, hosts: Mapping[str, Host], works: Sequence[Work], progress: Progress, look: Look) -> None:
+    """Round by round, with a look after each, also after those that an earlier session made."""
+    wanted, turn = no_look(0), 0
+    for number in range(1, max((len(work.rounds) for work in works), default=0) + 1):
+        calls = {work.card.id: [call for call in work.rounds[number - 1] if wanted(work.card.id, call)] for work in works if number <= len(work.rounds)}
+        _make(run, hosts, interleave(calls, turn), progress)
+        turn += max(map(len, calls.values()), default=0)
+        wanted = look(number)
 
 
 def _started(run: RunFolder, stack: ExitStack, work: Work, threads: int | None, null: bool) -> Host | None:

@@ -1,4 +1,4 @@
-"""What a cell is held against, the evidence of a cell, and its verdict."""
+"""What a cell is held against, and the evidence of a cell."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 from swapgate.baselines.store import Baseline, Choice, Store
 from swapgate.cards import Card
-from swapgate.gates.budget import named, settle, within
-from swapgate.gates.compose import RUN
+from swapgate.gates.compose import cluster
 from swapgate.gates.evidence import Arm, Drift, Evidence, Null
-from swapgate.gates.judge import judge
-from swapgate.gates.verdict import POOLED, Verdict
+from swapgate.gates.verdict import POOLED
 from swapgate.suite.arms import arm, changed_requests, cohort_of, limits, pooled
-from swapgate.suite.planning import Cell, Setup
+from swapgate.suite.planning import Setup
 from swapgate.suite.scoring import judge_name, rescaled
 from swapgate.tasks import Task
 
@@ -35,45 +33,22 @@ class Reference:
     baselines: tuple[Baseline, ...] = ()
 
 
-def judge_cell(suite: Suite, cell: Cell) -> Verdict:
-    """The verdict of one cell of a generated model, within the run's false-alarm budget (see `gates.budget`)."""
-    verdict = _pooled(suite, cell.model)[cell.gate] if cell.task == POOLED else _of_tasks(suite, cell.model, cell.gate)[cell.task]
-    return replace(verdict, next=verdict.next.replace(RUN, suite.run_name))
+def evidence(suite: Suite, model: str, task: str, until: int | None = None) -> Evidence:
+    """Everything that the cells of one model and task are judged on, up to round `until` (None: all); the same for every gate, so it is kept."""
+    rounds = len(suite.schedules[model].rounds) if until is None else until
+    if (model, task, rounds) not in suite.evidences:
+        suite.evidences[model, task, rounds] = _evidence(suite, suite.card(model), task, rounds)
+    return suite.evidences[model, task, rounds]
 
 
-def _pooled(suite: Suite, model: str) -> Mapping[str, Verdict]:
-    """The verdicts of a model's pooled cells, by gate. They share a budget, so they are judged together, and kept."""
-    if model not in suite.settled:
-        found = evidence(suite, model, POOLED)
-        suite.settled[model] = settle(judge, found, suite.setup.options.gates, suite.policy, models=len(suite.setup.models))
-    return suite.settled[model]
-
-
-def _of_tasks(suite: Suite, model: str, gate: str) -> Mapping[str, Verdict]:
-    """The verdicts of a gate on each task of a model: what is red of them depends on all of them, so they are judged together, and kept."""
-    if (model, gate) not in suite.tasks:
-        policy, pooled = suite.policy.at_most(suite.policy.alpha), _pooled(suite, model)[gate]
-        cells = {task.id: evidence(suite, model, task.id) for task in suite.setup.tasks[model]}
-        alone = {task: judge(gate, found, policy) for task, found in cells.items()}
-        names = named(alone, suite.policy.alpha)
-        suite.tasks[model, gate] = {task: within(one, pooled, cells[task], is_named=task in names) for task, one in alone.items()}
-    return suite.tasks[model, gate]
-
-
-def evidence(suite: Suite, model: str, task: str) -> Evidence:
-    """Everything that the cells of one model and task are judged on; the same for every gate, so it is kept."""
-    if (model, task) not in suite.evidences:
-        suite.evidences[model, task] = _evidence(suite, suite.card(model), task)
-    return suite.evidences[model, task]
-
-
-def reference(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
-    """What the tasks of a model are held against in this run."""
+def reference(suite: Suite, card: Card, tasks: Sequence[Task], until: int | None = None) -> Reference:
+    """What the tasks of a model are held against in this run, up to round `until` of the other arm."""
     other = suite.setup.against
     if other is not None:
+        seen = suite.seen(other, len(suite.schedules[other.id].rounds) if until is None else until)
         how = "measured in turn" if suite.interleaved(card.id) else "measured one after the other: both did not fit into memory together"
         return Reference(
-            arm=arm(suite.recorded[other.id], tasks, other.id), null=None, accepted=f"{other.id} in this run, {how}", incomparable="", no_cost=""
+            arm=arm(seen, tasks, other.id), null=None, accepted=f"{other.id} in this run, {how}", incomparable="", no_cost=""
         )
     return _accepted(suite, card, tasks)
 
@@ -112,11 +87,11 @@ def null_of(suite: Suite, card: Card, tasks: Sequence[Task]) -> Null | None:
     return Null(drifts=tuple(drifts), processes=len(variations), variations=tuple(sorted(set(variations.values()))))
 
 
-def _evidence(suite: Suite, card: Card, task: str) -> Evidence:
+def _evidence(suite: Suite, card: Card, task: str, until: int) -> Evidence:
     tasks = [one for one in suite.setup.tasks[card.id] if task in (POOLED, one.id)]
-    recorded = suite.recorded[card.id]
+    recorded = suite.seen(card, until)
     ours = arm(recorded, tasks, card.id)
-    other = reference(suite, card, tasks)
+    other = reference(suite, card, tasks, until)
     changed = [] if suite.setup.against else changed_requests(ours.scores, other.arm.scores if other.arm else ())
     incomparable = other.incomparable
     if changed:
@@ -134,11 +109,23 @@ def _evidence(suite: Suite, card: Card, task: str) -> Evidence:
         no_cost=other.no_cost,
         interleaved=suite.interleaved(card.id),
         against=suite.setup.options.against or "baseline",
+        planned=_planned(suite, card, tasks, other),
     )
 
 
+def _planned(suite: Suite, card: Card, tasks: Sequence[Task], other: Reference) -> dict[str, tuple[int, int]]:
+    """By prompt, how many requests of the whole plan the other arm holds too, as written (and counted) and reworded."""
+    stands = {task.id: task.protocol.counted_index for task in tasks}
+    known = {score.pair for score in other.arm.scores} if other.arm and suite.setup.against is None else None
+    found: dict[str, list[int]] = {}
+    for request in suite.schedules[card.id].requests:
+        if request.task in stands and (known is None or request.pair in known) and (request.edits or request.index == stands[request.task]):
+            found.setdefault(cluster(request.task, request.language), [0, 0])[bool(request.edits)] += 1
+    return {prompt: (written, reworded) for prompt, (written, reworded) in found.items()}
+
+
 def _accepted(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
-    loaded = suite.recorded[card.id].loaded
+    loaded = suite.run.loaded().get(card.id)
     if loaded is None:
         return Reference(arm=None, null=None, accepted="the model was not loaded", incomparable="", no_cost="nothing was measured")
     choices = [suite.store.find(card.id, cohort_of(card, loaded), task.id) for task in tasks]

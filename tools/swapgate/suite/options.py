@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from swapgate.errors import UserError
 from swapgate.gates.verdict import GATES
@@ -17,6 +18,7 @@ class Options:
     gates: those whose cells were selected, so that nothing is generated for a gate that nobody asked.
     false_alarms: budget of the run in (0, 0.25]; None for the policy's.
     null: fresh processes that repeat part of the requests, to measure how much the model differs from itself.
+    budget: how far the run may go (see `suite.rounds`); None for as recorded, and for the whole plan in a new run.
     faults: specs of `swapgate.engines.faults`, planted into the judged models beside those of their cards (drills).
     """
 
@@ -34,6 +36,7 @@ class Options:
     strict: bool = False
     false_alarms: float | None = None
     null: int = 0
+    budget: Literal["smoke", "gate", "full"] | None = None
     faults: tuple[str, ...] = ()
     command: str = "pytest"
 

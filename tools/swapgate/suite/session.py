@@ -10,7 +10,7 @@ A replay takes the same way without making anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from swapgate.canonical import digest
 from swapgate.cards import Card
 from swapgate.config import Config
 from swapgate.errors import RunBroken, UserError
+from swapgate.gates.compose import RUN
 from swapgate.gates.evidence import Evidence, ImageScore
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Verdict
-from swapgate.plan import Plan, Request
+from swapgate.plan import Call, Plan, Request
 from swapgate.runs.environment import environment
 from swapgate.runs.folder import RunFolder, new_folder
 from swapgate.runs.records import Generation
@@ -34,9 +35,11 @@ from swapgate.suite.arms import Recorded
 from swapgate.suite.drafts import write_drafts
 from swapgate.suite.generate import APART, TOGETHER, generate, load_again, measure_null, pending
 from swapgate.suite.judges import judge_of
+from swapgate.suite.looks import Judged, last_word, take_look
 from swapgate.suite.options import Options
 from swapgate.suite.planning import Cell, Setup, build_plan, prepare
 from swapgate.suite.progress import Progress, Silent
+from swapgate.suite.rounds import Kind, Schedule, asked, budget_entry, budget_of, looked, note_look, schedule
 from swapgate.suite.scoring import Scale, Scorer, Wanted, image_score, judge_name, measured_scale, stated_scale
 from swapgate.suite.witnesses import cut_off as witnesses_cut_off
 from swapgate.suite.witnesses import search as search_witnesses
@@ -49,7 +52,7 @@ SCHEMA = 1
 class Suite:
     """A run being made or replayed. `recorded` holds every model that was generated and scored.
 
-    settled: verdicts of pooled cells by model and gate; tasks: those of single tasks by (model, gate) and task.
+    schedules: rounds and looks by model; judged: what the looks said of it; taken: models whose looks are all taken.
     written: where `finish` put the verdicts; beside verdicts.json when a replay judged only some of its cells.
     """
 
@@ -63,9 +66,10 @@ class Suite:
     scorers: dict[str, Scorer] = field(default_factory=dict)
     verdicts: dict[Cell, Verdict] = field(default_factory=dict)
     scales: dict[str, Mapping[str, Scale]] = field(default_factory=dict)
-    evidences: dict[tuple[str, str], Evidence] = field(default_factory=dict)
-    settled: dict[str, Mapping[str, Verdict]] = field(default_factory=dict)
-    tasks: dict[tuple[str, str], Mapping[str, Verdict]] = field(default_factory=dict)
+    evidences: dict[tuple[str, str, int], Evidence] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    judged: dict[str, Judged] = field(default_factory=dict)
+    partly: dict[tuple[str, int], Recorded] = field(default_factory=dict)
     written: Path | None = None
 
     @staticmethod
@@ -77,7 +81,10 @@ class Suite:
         run = _run_folder(setup, plan)
         if options.resume or options.replay:
             plan = _same_plan(run, plan, setup)
-        return Suite(setup=setup, plan=plan, run=run, store=store, policy=policy, progress=progress or Silent())
+        if options.resume and options.budget and options.budget != budget_of(run):
+            run.append(budget_entry(options.budget))
+        schedules = {model: schedule(run, calls) for model, calls in plan.calls.items()}
+        return Suite(setup=setup, plan=plan, run=run, store=store, policy=policy, progress=progress or Silent(), schedules=schedules)
 
     def ensure(self, model: str) -> None:
         """Generate and score a model, and with it the other arm of an A/B run; nothing when that is done."""
@@ -87,14 +94,16 @@ class Suite:
         cards = [card for card in cards if card.id not in self.recorded]
         if not self.setup.options.replay:
             self._generate(cards)
+        self._take_looks(model)
         for card in cards:
             self.ensure_scored(card)
 
     def verdict(self, cell: Cell) -> Verdict:
-        """The verdict of a cell; its model is generated first when it was not yet."""
+        """The verdict of a cell, within the run's false-alarm budget (see `gates.budget`); its model is generated first when it was not yet."""
         self.ensure(cell.model)
         if cell not in self.verdicts:
-            self.verdicts[cell] = judging.judge_cell(self, cell)
+            found = self.judged[cell.model].verdict(cell)
+            self.verdicts[cell] = replace(found, next=found.next.replace(RUN, self.run_name))
         return self.verdicts[cell]
 
     def finish(self, cells: Sequence[Cell]) -> dict[str, Any]:
@@ -148,9 +157,31 @@ class Suite:
     def task(self, card: Card, name: str) -> Task:
         return next(task for task in self.setup.tasks[card.id] if task.id == name)
 
+    def asked(self, card: Card, until: int | None = None) -> tuple[tuple[Call, ...], ...]:
+        """The calls of a card that this run asks for, by round, up to round `until`. Both arms of an A/B run are asked alike."""
+        judged = self.setup.models[0].id if card == self.setup.against else card.id
+        return asked(self.schedules[card.id], budget_of(self.run), looked(self.run, judged), until=until)
+
+    def seen(self, card: Card, until: int) -> Recorded:
+        """What the run holds of a card up to round `until`, scored."""
+        if (card.id, until) not in self.partly:
+            self.partly[card.id, until] = self._recorded(card, until)
+        return self.partly[card.id, until]
+
+    def ensure_scored(self, card: Card) -> None:
+        """Score what the run holds of a card, once."""
+        if card.id not in self.recorded:
+            self.recorded[card.id] = self._recorded(card, None)
+
     def _generate(self, cards: Sequence[Card]) -> None:
-        works = [pending(self.run, card, self.plan.calls[card.id]) for card in cards]
-        generate(self.run, works, self.progress, after=lambda hosts: search_witnesses(self, [c for c in cards if c.id in hosts], hosts))
+        works = [pending(self.run, card, self.asked(card)) for card in cards]
+        generate(
+            self.run,
+            works,
+            self.progress,
+            after=lambda hosts: search_witnesses(self, [c for c in cards if c.id in hosts], hosts),
+            look=lambda number: self._look(cards, number),
+        )
         for work in works:
             if not work.calls and witnesses_cut_off(self, work.card):
                 load_again(self.run, work.card, self.progress, after=lambda hosts: search_witnesses(self, cards, hosts))
@@ -159,16 +190,52 @@ class Suite:
             if options.null and card in self.setup.models:
                 measure_null(self.run, card, null_calls(self.plan.calls[card.id]), options.null, self.progress)
 
-    def ensure_scored(self, card: Card) -> None:
-        """Score what the run holds of a card, once."""
-        if card.id not in self.recorded:
-            self._score(card)
+    def _look(self, cards: Sequence[Card], number: int) -> Callable[[str, Call], bool]:
+        """Look at the judged model after a round, and say what is asked of all `cards` from then on."""
+        model = next(card.id for card in cards if card in self.setup.models)
+        plan, known = self.schedules[model], looked(self.run, model)
+        over = bool(known) and not known[max(known)]
+        look = plan.looks.index(number) + 1 if number in plan.looks[:-1] else 0
+        if look and look not in known and not over:
+            left = self._take_look(model, look)
+            note_look(self.run, model, look, left, self._made(cards))
+            if not left:
+                self.progress.note(f"{model}: every cell is settled after round {number} of {len(plan.rounds)}")
+        wanted = {card.id: {call.key for calls in self.asked(card) for call in calls} for card in cards}
+        return lambda of, call: call.key in wanted[of]
 
-    def _score(self, card: Card) -> None:
+    def _made(self, cards: Sequence[Card]) -> int:
+        """Images of these cards so far, those of the null and of searches left out."""
+        made = self.run.generations()
+        return sum(bool((one := made.get(r.key)) and one.image) for card in cards for r in self.plan.requests(card.id))
+
+    def _take_look(self, model: str, look: int) -> frozenset[Kind]:
+        """A look, after those before it that were journalled: what they settled is settled."""
+        done = self.judged.get(model, Judged()).until
+        for earlier in sorted(looked(self.run, model)):
+            if earlier < look and self.schedules[model].looks[earlier - 1] > done:
+                take_look(self, model, earlier)
+        return take_look(self, model, look)
+
+    def _take_looks(self, model: str) -> None:
+        """The looks of a model whose images are made, or of what an interrupted run left of them: those journalled, and the last."""
+        plan, known = self.schedules[model], looked(self.run, model)
+        newest, budget = max(known, default=0), budget_of(self.run)
+        if newest and (budget == "smoke" or (budget == "gate" and not known[newest])):
+            last = newest
+        else:
+            whole = all(generation.image or generation.failure for _, generation in self.seen(self.card(model), len(plan.rounds)).generations)
+            last = len(plan.looks) if whole else newest + 1
+        if self.judged.get(model, Judged()).until < plan.looks[last - 1]:
+            self._take_look(model, last)
+        last_word(self, model)
+
+    def _recorded(self, card: Card, until: int | None) -> Recorded:
         generations = self.run.generations()
-        rows = [(request, generations.get(request.key) or _not_made(request)) for request in self.plan.requests(card.id)]
+        requests = [request for calls in self.asked(card, until) for call in calls for request in call.requests]
+        rows = [(request, generations.get(request.key) or _not_made(request)) for request in requests]
         wanted = [Wanted(request=r, image=g.image, task=self.task(card, r.task)) for r, g in rows if g.image]
-        self.recorded[card.id] = Recorded(
+        return Recorded(
             card=card,
             loaded=self.run.loaded().get(card.id),
             generations=tuple(rows),
@@ -237,12 +304,23 @@ def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
         "command": setup.options.command,
         "against": setup.options.against,
         "faults": list(setup.options.faults),
+        "budget": _budget(setup),
         "cards": {card.id: card_json(card) for card in setup.cards},
         "tasks": {
             task.id: digest([dict(task.prompts), task.width, task.height, list(task.seeds)]) for tasks in setup.tasks.values() for task in tasks
         },
         "plan": [request.as_json() for model in plan.calls for request in plan.requests(model)],
     }
+
+
+def _budget(setup: Setup) -> str:
+    """The budget of a new run. A run that becomes a baseline or measures a null makes its whole plan, and so do several models against one.
+
+    A baseline of part of the plan could decide less, and the other arm of several models cannot stop for one of them.
+    """
+    options = setup.options
+    whole = options.update_baselines or options.null > 0 or (setup.against is not None and len(setup.models) > 1)
+    return "full" if whole else options.budget or "full"
 
 
 def card_json(card: Card) -> dict[str, Any]:
