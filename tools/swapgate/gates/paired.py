@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from swapgate.gates.compose import claim, plural, points
 from swapgate.gates.futility import hopeless_pairs
 from swapgate.gates.policy import Policy
@@ -103,7 +105,7 @@ def shown(counts: Discordance, policy: Policy, clustered: tuple[float, float] = 
     from swapgate.gates.sequential import anytime_p, fall_bounds, pair_harm
 
     harm_level, alpha = policy.anytime * policy.harm, policy.anytime * policy.alpha
-    harm, gain = (float(anytime_p(pair_harm(*both))) for both in ((worse, better), (better, worse)))
+    harm, gain = (float(anytime_p(np.atleast_1d(pair_harm(*both)))[-1]) for both in ((worse, better), (better, worse)))
     least, most = (float(bound.item()) for bound in fall_bounds(worse, better, n, alpha))
     return Shown(
         harm=harm, gain=gain, low=-most, high=-least, harm_level=harm_level, alpha=alpha, clustered=clustered, clustered_level=levels

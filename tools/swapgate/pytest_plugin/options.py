@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swapgate.errors import UserError
-from swapgate.suite.options import Options, share
+from swapgate.suite.options import BUDGETS, Budget, Options, share
 
 # Fresh processes that measure the null when a baseline is accepted (every second with one thread). Four of them repeat 48 pictures
 # of six tasks in two languages: 20 changed pictures of 60 are then beyond chance at a gate's share of a 1 % budget.
@@ -41,6 +41,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         metavar="1%",
         help="chance that an unchanged run is red anywhere (default: the policy's, 1%%)",
+    )
+    group.addoption(
+        "--budget",
+        dest="swapgate_budget",
+        default="",
+        choices=("", *BUDGETS),
+        metavar="smoke|gate|full",
+        help="the most to make: as far as the first look, to the end of the plan unless all is settled before (default), or the whole plan",
     )
     group.addoption(
         "--plan", dest="swapgate_plan", action="store_true", help="say what the run would make and what its gates could decide, and make nothing"
@@ -90,6 +98,7 @@ def options_of(config: pytest.Config) -> Options:
         strict=is_strict(config),
         false_alarms=_share("--false-alarms", value("swapgate_false_alarms")),
         null=null or (NULL_PROCESSES if update else 0),
+        budget=_budget(value("swapgate_budget"), recorded=bool(resume or replay), whole=update or bool(null)),
         command="pytest " + " ".join(argument for argument in config.invocation_params.args if isinstance(argument, str)),
     )
 
@@ -101,6 +110,14 @@ def is_strict(config: pytest.Config) -> bool:
     has not asked for a decision on every cell.
     """
     return "strict=true" in (config.getoption("override_ini") or [])
+
+
+def _budget(text: str, *, recorded: bool, whole: bool) -> Budget | None:
+    """The budget asked for; of a recorded run its own, unless another is. UsageError where the whole plan is needed and less is asked for."""
+    if whole and text not in ("", "full"):
+        raise pytest.UsageError(f"--budget={text}: a baseline and its null need the whole plan; leave it out, or write --budget=full")
+    asked = next((one for one in BUDGETS if one == text), None)
+    return asked or (None if recorded else "full" if whole else "gate")
 
 
 def _share(option: str, text: str) -> float | None:

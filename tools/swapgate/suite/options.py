@@ -10,6 +10,9 @@ from typing import Literal
 from swapgate.errors import UserError
 from swapgate.gates.verdict import GATES
 
+Budget = Literal["smoke", "gate", "full"]
+BUDGETS: tuple[Budget, ...] = ("smoke", "gate", "full")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -36,7 +39,7 @@ class Options:
     strict: bool = False
     false_alarms: float | None = None
     null: int = 0
-    budget: Literal["smoke", "gate", "full"] | None = None
+    budget: Budget | None = None
     faults: tuple[str, ...] = ()
     command: str = "pytest"
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from swapgate.gates.looks import look_rounds
 from swapgate.plan import Call, Request, rounds
 from swapgate.runs.folder import RunFolder
+from swapgate.suite.options import Budget
 
-Budget = Literal["smoke", "gate", "full"]
-BUDGETS: tuple[Budget, ...] = ("smoke", "gate", "full")
 LOOK, BUDGET = "look", "budget"  # events: what a look left open; another budget for what is left
 WRITTEN, ORIGINAL, REWORDED = "written", "original", "reworded"
 Kind = tuple[str, str]  # a task, and WRITTEN, ORIGINAL (as written, with a seed that is also asked reworded) or REWORDED
