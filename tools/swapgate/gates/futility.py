@@ -15,7 +15,7 @@ import numpy as np
 from swapgate.gates.policy import Policy
 from swapgate.gates.statistics import Discordance, mcnemar, paired_p, rate_lower, rate_upper
 
-HOPELESS = 0.05  # below one chance in twenty that the rest decides, it is not worth its price
+HOPELESS = 0.10  # below one chance in ten that the rest decides, it is not worth its price
 _DRAWS = 400
 _PRIOR = 0.5  # Jeffreys'
 
