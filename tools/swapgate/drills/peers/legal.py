@@ -56,7 +56,9 @@ def variations(card: Card, loaded: Loaded) -> tuple[Legal, ...]:
     for backend in CPU_BACKENDS if on_cpu else BACKENDS:
         if backend != loaded.attention:
             changed = replace(card, options={**card.options, "attention": backend})
-            found.append(Legal(name=f"attention-{backend.strip('_')}", about=f"attention backend {backend} instead of {loaded.attention}", card=changed))
+            found.append(
+                Legal(name=f"attention-{backend.strip('_')}", about=f"attention backend {backend} instead of {loaded.attention}", card=changed)
+            )
     other = _other_precision(card, loaded.dtype, on_cpu=on_cpu)
     if other:
         kinds = {"cpu" if on_cpu else "cuda": other}

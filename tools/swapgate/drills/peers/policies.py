@@ -161,6 +161,8 @@ def _cost_text(cost: CostRule, kind: Kind) -> str:
     of = "" if cost.stat in ("single", "median_step") else f" of {cost.samples or 'all'} calls"
     pad = f", b + {cost.pad:g} {unit}" if cost.pad else ""
     limit = f"max({cost.ratio:.4g} b{pad})" if pad else f"{cost.ratio:.4g} b"
-    return f"{what}{of} <= {limit}" + (f", best of {cost.attempts} attempts" if cost.attempts > 1 else "") + (
-        f", b the median of {cost.history}" if cost.history > 1 else ""
+    return (
+        f"{what}{of} <= {limit}"
+        + (f", best of {cost.attempts} attempts" if cost.attempts > 1 else "")
+        + (f", b the median of {cost.history}" if cost.history > 1 else "")
     )

@@ -1,7 +1,7 @@
 """From a drill folder to the table: finds what was drilled, makes the harmless variations that are missing, applies every policy.
 
-    <out>/legal/<name>   the honest model with one harmless change (see `legal`)
-    <out>/peers.json, peers.html, peers.md
+<out>/legal/<name>   the honest model with one harmless change (see `legal`)
+<out>/peers.json, peers.html, peers.md
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from swapgate.canonical import read_json
 from swapgate.config import Config
 from swapgate.drills.catalogue import drill
 from swapgate.drills.jobs import CONTROL, Job
-from swapgate.drills.kinds import Dose
 from swapgate.drills.peers import legal as variations
 from swapgate.drills.peers.policies import load
 from swapgate.drills.peers.table import Table, tabulate
@@ -63,11 +61,11 @@ def jobs(runs: Path) -> Iterator[Job]:
         named = _RUN.fullmatch(path.parent.name)
         try:
             one = CONTROL if path.parent.parent.name == CONTROL.id else drill(path.parent.parent.name)
-        except UserError:  # a drill of another version: nothing says what its rules should make of it
+        except UserError:  # a drill of another version: nothing says what rules should make of it
             continue
-        dose = cast("Dose", named[1]) if named else None
-        if named and dose in one.doses:
-            yield Job(drill=one, dose=cast("Dose", dose), spec=one.doses[cast("Dose", dose)], repeat=int(named[2]))
+        dose = next((dose for dose in one.doses if named and dose == named[1]), None)
+        if named and dose:
+            yield Job(drill=one, dose=dose, spec=one.doses[dose], repeat=int(named[2]))
 
 
 def _tasks(asked: Path) -> tuple[str, ...]:

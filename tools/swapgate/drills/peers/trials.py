@@ -206,7 +206,9 @@ def _null(folder: RunFolder, model: str, plain: Sequence[Request], made: Mapping
         asked = [request for request in plain if replace(request, repeat=number).key in made]
         if asked:
             pairs = _pairs(asked, made, made, repeat=number)
-            yield Trial(name=f"null process {number}", drill=None, dose=None, variation=_variation(event), pairs=pairs)
+            variation = _variation(event)
+            name = f"null process {number}" + (f" ({variation})" if variation else "")
+            yield Trial(name=name, drill=None, dose=None, variation=variation, pairs=pairs)
 
 
 def _variation(event: Mapping[str, Any]) -> str:
