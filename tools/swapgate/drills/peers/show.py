@@ -65,7 +65,7 @@ def lines(table: Table, page_path: Path) -> list[str]:
 def markdown(table: Table) -> str:
     """The tables as Markdown, with what made them: for a document that states measured figures."""
     found = [
-        f"Measured {table.created} on {tidy(table.hardware)}: {tidy(table.model)}, tasks {tidy(', '.join(table.tasks))}, by `{tidy(table.command)}`.",
+        f"Measured {tidy(table.created)} on {tidy(table.hardware)}: {tidy(table.model)}, tasks {tidy(', '.join(table.tasks))}, by `{tidy(table.command)}`.",
         "",
         *notes(table),
         "",
