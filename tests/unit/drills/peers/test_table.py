@@ -43,7 +43,7 @@ def test_alarms_on_a_and_b_are_wrong_and_silence_on_c_is(trials: Any, a_trial: A
     peer, ours = row(table, "psnr"), row(table, "swapgate-drift")
     assert counts(peer, "A") == ((1, 2), (1, 1))
     assert counts(peer, "B") == ((0, 2), (0, 1))
-    assert counts(peer, "C") == ((2, 3), (1, 2))
+    assert counts(peer, "C") == ((3, 4), (1, 2))
     assert [counts(ours, where) for where in ("A", "B", "C")] == [(None, (1, 1)), (None, (0, 1)), (None, (1, 2))]
     assert peer.cells["C"].runs.which == ours.cells["C"].runs.which == ("wrong-shift/moderate-1",)  # type: ignore[union-attr]
     assert ours.cells["C"].runs.unsure == 1  # type: ignore[union-attr]
@@ -66,6 +66,19 @@ def test_the_same_two_pictures_are_one_sample(trials: Any, a_trial: Any) -> None
     found = row(tabulate([psnr()], trials(*repeats, null), **FACTS), "psnr")
     assert counts(found, "A") == ((0, 2), (0, 1))
     assert row(tabulate([psnr()], trials(*repeats), **FACTS), "swapgate-drift").cells["A"].runs.n == 1  # type: ignore[union-attr]
+
+
+def test_two_faults_with_the_same_pictures_are_two_faults(trials: Any, a_trial: Any) -> None:
+    """And a repeat of one with the same pictures is none."""
+    made = [a_trial("black", "black", of=of, name=f"{of}/moderate-{n}") for of in ("black", "fp16-overflow") for n in (1, 2)]
+    found = row(tabulate([psnr()], trials(*made), **FACTS), "psnr")
+    assert counts(found, "C") == ((0, 4), (0, 2))
+
+
+def test_requests_without_a_picture_are_samples_of_their_own(trials: Any, a_trial: Any) -> None:
+    """In every run that lacks one."""
+    made = [a_trial(None, "h1", of="nothing", name=f"nothing/moderate-{n}") for n in (1, 2)]
+    assert counts(row(tabulate([psnr()], trials(*made), **FACTS), "psnr"), "A")[0] == (2, 3)
 
 
 def test_a_null_process_gives_cases_and_no_run(trials: Any, a_trial: Any) -> None:

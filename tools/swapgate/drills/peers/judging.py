@@ -65,12 +65,12 @@ def judge(policy: Policy, trial: Trial, honest: Trial, measured: Measured) -> li
         return _costs(policy.cost, trial, honest)
     if policy.scope == "mean":
         return [_mean(policy.applied, trial, measured)] if trial.pairs else []
-    return [_case(policy.applied, pair, measured) for pair in trial.pairs]
+    return [_case(policy.applied, trial.name, pair, measured) for pair in trial.pairs]
 
 
-def _case(rules: Sequence[Rule], pair: Pair, measured: Measured) -> Case:
+def _case(rules: Sequence[Rule], trial: str, pair: Pair, measured: Measured) -> Case:
     if pair.picture is None:
-        return Case(key=f"no picture: {pair.request}", red=True)
+        return Case(key=f"no picture: {trial} {pair.request}", red=True)
     values = [(rule, measured.value(rule.metric, pair)) for rule in rules]
     red = any(value is None or not rule.holds(value) for rule, value in values)
     return Case(key=f"{pair.picture} {pair.reference}", red=red, changed=not pair.same)

@@ -18,7 +18,7 @@ from swapgate.drills.jobs import CONTROL, Job
 from swapgate.drills.peers import legal as variations
 from swapgate.drills.peers.policies import load
 from swapgate.drills.peers.table import Table, tabulate
-from swapgate.drills.peers.trials import Trials, read
+from swapgate.drills.peers.trials import read
 from swapgate.drills.run import ASKED, BASELINES, HONEST, RUNS, Ask
 from swapgate.errors import RunBroken, UserError
 from swapgate.gates.policy import Policy
@@ -48,7 +48,7 @@ def compare(config: Config, ask: Ask, policy: Policy, progress: Progress | None 
         raise UserError(where=str(out / HONEST), key="model", value=ask.model, rule="the model of the honest run", remedy="name its model")
     legal, refused = _legal(config, ask, policy, loaded, progress or Silent())
     found = read(out, ask.model, jobs(out / RUNS), runs=RUNS, legal=legal)
-    whole = Trials(honest=found.honest, trials=found.trials, left_out=(*found.left_out, *refused), folders=found.folders)
+    whole = replace(found, left_out=(*found.left_out, *refused))
     return tabulate(
         load(), whole, model=ask.model, tasks=tasks, hardware=_hardware(loaded), created=created[:10], false_alarms=policy.false_alarms,
         command=f"{ask.command} --policies=peers",

@@ -76,8 +76,8 @@ def markdown(table: Table) -> str:
             continue
         used = places(table, kind)
         found += [f"### {TITLES[kind]}", "", *(f"- {line}" for line in sets(table, kind)), ""]
-        found += [_md_row(("suite", "passes when", *(HEADS[where] for where in used))), _md_row(("---",) * (2 + len(used)))]
-        found += [_md_row((_named(row), tidy(row.text), *(_both(row.cells.get(where)) for where in used))) for row in shown]
+        found += [_md_row(("suite", "passes when", "its n", *(HEADS[where] for where in used))), _md_row(("---",) * (3 + len(used)))]
+        found += [_md_row((_named(row), tidy(row.text), str(row.images), *(_both(row.cells.get(where)) for where in used))) for row in shown]
         found.append("")
     found += ["### Not run, and not counted", "", _md_row(("suite", "passes when", "why not")), _md_row(("---",) * 3)]
     found += [_md_row((tidy(row.peer), tidy(row.text), tidy(row.reason))) for row in table.not_run]

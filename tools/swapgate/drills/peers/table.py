@@ -134,13 +134,16 @@ def _own_cell(trials: Trials, kind: Kind, where: Place) -> Cell:
 
 
 def _cell(judged: Sequence[tuple[Trial, list[Case]]], kind: Kind, where: Place) -> Cell:
-    """Cases that are the same two pictures count once, and so do runs of the same pictures: judged again they are no new sample."""
+    """Cases that are the same two pictures count once, and so do runs of the same pictures: judged again they are no new sample.
+
+    On C that holds within a fault: two faults that blacken every picture are two faults.
+    """
     own = [(trial, cases) for trial, cases in judged if place(trial, kind) == where and cases]
-    counted: dict[str, Case] = {}
-    for _, cases in own:
+    counted: dict[tuple[str, str], Case] = {}
+    for trial, cases in own:
         for case in cases:
             if case.changed or not _fault(where):
-                counted.setdefault(case.key, case)
+                counted.setdefault((_fault_of(trial, where), case.key), case)
     wrong = sum(case.red != _fault(where) for case in counted.values())
     kept = {trial.name for trial in _distinct([trial for trial, _ in own if trial.whole], kind)}
     runs = [(trial, any(case.red for case in cases)) for trial, cases in own if trial.name in kept]
@@ -151,18 +154,24 @@ def _cell(judged: Sequence[tuple[Trial, list[Case]]], kind: Kind, where: Place) 
     )
 
 
-def _fault(where: Place) -> bool:
+def _fault(where: Place | None) -> bool:
     """Whether a rule ought to fire on the set."""
     return where in ("C", "mild")
 
 
+def _fault_of(trial: Trial, where: Place | None) -> str:
+    """Which fault a trial of C is a sample of; "" in the other sets, whose samples are told apart by their pictures alone."""
+    return f"{trial.drill.id}/{trial.dose}" if trial.drill and _fault(where) else ""
+
+
 def _distinct(trials: Iterable[Trial], kind: Kind) -> list[Trial]:
-    """Trials whose pictures differ from those of every earlier one in the same set; all of them for costs."""
+    """Trials whose pictures differ from those of every earlier one in the same set (on C: of the same fault); all of them for costs."""
     if kind not in PICTURES:
         return list(trials)
-    found: dict[tuple[Place | None, bool, str], Trial] = {}
+    found: dict[tuple[Place | None, str, bool, str], Trial] = {}
     for trial in trials:
-        found.setdefault((place(trial, kind), trial.whole, trial.pictures), trial)
+        where = place(trial, kind)
+        found.setdefault((where, _fault_of(trial, where), trial.whole, trial.pictures), trial)
     return list(found.values())
 
 
