@@ -88,10 +88,10 @@ def test_a_run_is_paired_with_the_honest_one_request_by_request(folder: Any, pic
 
 
 def test_a_picture_that_was_not_made_is_a_pair_without_one(folder: Any, picture: Any) -> None:
-    """Whether the request failed or was never asked."""
+    """The request failed; one that a run never asked for, because it was settled before, is no pair."""
     folder.run("black/moderate-1", picture(0), None, spec="black-decoder")
     (trial,) = read(folder.out, "m", [job("black")]).trials
-    assert [pair.picture is None for pair in trial.pairs] == [False, True, True]
+    assert [(pair.request, pair.picture is None) for pair in trial.pairs] == [("cup/en/1/0", False), ("cup/en/2/0", True)]
     assert trial.changed
 
 
@@ -118,6 +118,18 @@ def test_calls_have_their_cost_without_the_first(folder: Any, picture: Any) -> N
     assert [(call.seconds, call.median_step, call.peak) for call in trial.calls] == [(1.5, 0.25, 901.0), (1.5, 0.25, 902.0)]
     assert len(found.honest.calls) == 3
     assert {call.size for call in trial.calls} == {call.size for call in found.honest.calls}
+
+
+def test_calls_stand_in_the_order_in_which_they_were_made(folder: Any, picture: Any) -> None:
+    """Whatever the order of the plan: a retry comes after what it repeats."""
+    path = folder.out / "runs" / "nothing" / "moderate-1"
+    run = folder.write(path, {0: picture(0)})
+    for number, place_in_plan in ((1, 2), (2, 1)):
+        folder.add(run, folder.requests[place_in_plan], picture(place_in_plan), number=number, seconds=float(number))
+    run.close()
+    folder.judged(path, set())
+    (trial,) = read(folder.out, "m", controls(1)).trials
+    assert [call.seconds for call in trial.calls] == [1.0, 2.0]
 
 
 def test_what_proves_nothing_is_left_out_with_its_reason(folder: Any, picture: Any) -> None:

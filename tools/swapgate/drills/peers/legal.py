@@ -22,7 +22,7 @@ from swapgate.gates.policy import Policy
 from swapgate.hosts.process import Host, HostFailed
 from swapgate.plan import Call
 from swapgate.runs.records import Loaded
-from swapgate.suite.generate import pending, record
+from swapgate.suite.generate import record
 from swapgate.suite.options import Options
 from swapgate.suite.progress import Progress
 from swapgate.suite.session import Suite
@@ -91,7 +91,8 @@ def make(config: Config, options: Options, policy: Policy, legal: Legal, path: P
 
 def _generate(suite: Suite, legal: Legal) -> None:
     card, run = suite.setup.models[0], suite.run
-    left = pending(run, card, suite.plan.calls[card.id]).calls
+    made = {key for key, generation in run.generations().items() if generation.image}
+    left = [call for call in suite.plan.calls[card.id] if any(request.key not in made for request in call.requests)]
     if left:
         run.append({"event": "legal", "model": card.id, "variation": legal.about})
         with Host(legal.card, threads=legal.threads) as host:
@@ -100,11 +101,11 @@ def _generate(suite: Suite, legal: Legal) -> None:
             except HostFailed as error:
                 raise _refused(path=run.path, legal=legal, said=error.failure.message) from None
             for call in left:
-                made = host.make(_larger(call, legal.extra))[: len(call.requests)]
-                failed = next((generation.failure for generation, _ in made if generation.failure), None)
+                results = host.make(_larger(call, legal.extra))[: len(call.requests)]
+                failed = next((generation.failure for generation, _ in results if generation.failure), None)
                 if failed:
                     raise _refused(path=run.path, legal=legal, said=failed.message)
-                record(run, made)
+                record(run, results)
     # Reworded prompts are not searched for the smallest one that breaks: that would load the model as its card says.
     run.append({"event": DONE, "model": card.id})
 

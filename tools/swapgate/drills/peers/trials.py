@@ -46,7 +46,7 @@ _PLAIN = frozenset({"event", "model", "repeat"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One request in a trial: SHA-256 of its picture there (None: none was made) and in the honest run."""
+    """One request in a trial: SHA-256 of its picture there (None: it failed) and in the honest run."""
 
     request: str
     picture: str | None
@@ -224,16 +224,18 @@ def _pairs(asked: Sequence[Request], made: Mapping[str, Generation], honest: Map
         if request.edits or before is None or before.image is None:
             continue
         now = made.get(replace(request, repeat=repeat).key)
-        found.append(Pair(request=request.pair, picture=now.image if now else None, reference=before.image))
+        if now is not None:  # a run that stopped early did not ask for it; one that failed has a line with the failure
+            found.append(Pair(request=request.pair, picture=now.image, reference=before.image))
     return tuple(found)
 
 
 def _calls(asked: Sequence[Request], made: Mapping[str, Generation]) -> tuple[Timed, ...]:
-    """What every call cost, in the order of the plan, each call once."""
+    """What every call cost, in the order in which they were made, each call once; witnesses and other calls beside the plan are left out."""
     found: dict[str, Timed] = {}
-    for request in asked:
-        one = made.get(request.key)
-        if one is None or one.first_call or one.times is None or one.memory is None or one.call in found:
+    planned = {request.key: request for request in asked}
+    for key, one in sorted(made.items(), key=lambda item: item[1].number):
+        request = planned.get(key)
+        if request is None or one.first_call or one.times is None or one.memory is None or one.call in found:
             continue
         steps = sorted(one.times.steps)
         middle = len(steps) // 2
