@@ -180,6 +180,10 @@ def test_the_page_is_well_formed_and_holds_the_same_figures(table: Table) -> Non
     page = Reader(show.page(table))
     assert page.mistakes == []
     assert page.open == []
+    targets = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    links = {str(attrs["href"])[1:] for tag, attrs in page.elements if tag == "a"}
+    assert len(links) > 4
+    assert links <= targets
     text = re.sub(r"\s+", " ", page.text)
     for said in ("Peer", "1/3 (1–91 %)", "Part (in part)", "AlexNet", "weight-noise/moderate-1", "it did not act", "two CPU cores", "a/b: c.py"):
         assert said in text, said
