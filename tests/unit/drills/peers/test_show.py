@@ -172,7 +172,10 @@ def test_markdown_says_what_made_the_figures(table: Table) -> None:
     assert "| **Swapgate, drift and usability** |" in text
     assert "cases 1/3 (1–91 %); runs 0/2 (0–84 %)" in text
     assert "| Far | lpips_alex < 0.05 | lpips_alex needs LPIPS with the weights of AlexNet |" in text
+    assert "| Part (in part) |" in text
+    assert "in part: without clip_image_vitl14 (needs the weights of CLIP ViT-L/14), so its alarms are at least and its misses at most" in text
     assert "- left out: leak/severe-1: it did not act" in text
+    assert "\n- 2 of the 2 pairs of pictures in A are equal" in text
 
 
 def test_the_page_is_well_formed_and_holds_the_same_figures(table: Table) -> None:

@@ -67,7 +67,7 @@ def markdown(table: Table) -> str:
     found = [
         f"Measured {tidy(table.created)} on {tidy(table.hardware)}: {tidy(table.model)}, tasks {tidy(', '.join(table.tasks))}, by `{tidy(table.command)}`.",
         "",
-        *notes(table),
+        *(f"- {note}" for note in notes(table)),
         "",
     ]
     for kind in KINDS:
@@ -79,8 +79,9 @@ def markdown(table: Table) -> str:
         found += [_md_row(("suite", "passes when", "its n", *(HEADS[where] for where in used))), _md_row(("---",) * (3 + len(used)))]
         found += [_md_row((_named(row), tidy(row.text), str(row.images), *(_both(row.cells.get(where)) for where in used))) for row in shown]
         found.append("")
-    found += ["### Not run, and not counted", "", _md_row(("suite", "passes when", "why not")), _md_row(("---",) * 3)]
+    found += ["### Not run, or in part", "", _md_row(("suite", "passes when", "why not")), _md_row(("---",) * 3)]
     found += [_md_row((tidy(row.peer), tidy(row.text), tidy(row.reason))) for row in table.not_run]
+    found += [_md_row((tidy(row.peer), tidy(row.text), f"in part: {_bounds(row)}")) for row in table.run if row.partly]
     found += ["", *(f"- left out: {tidy(one)}" for one in table.left_out)]
     return "\n".join(found).rstrip() + "\n"
 
@@ -148,7 +149,11 @@ def notes(table: Table) -> list[str]:
 
 def _named(row: Row) -> str:
     name = f"**{tidy(row.peer)}**" if row.ours else tidy(row.peer)
-    return f"{name} ({tidy(row.partly)}: alarms at least, misses at most)" if row.partly else name
+    return f"{name} (in part)" if row.partly else name
+
+
+def _bounds(row: Row) -> str:
+    return f"{tidy(row.partly)}, so its alarms are at least and its misses at most those shown"
 
 
 def _both(cell: Cell | None) -> str:
