@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,17 @@ def test_a_missing_picture_is_red_under_every_rule(judged: Any, a_trial: Any) ->
     """No suite lets a request pass that gave nothing."""
     assert reds(judged(PSNR, a_trial(None, "h1"))) == [True, False]
     assert reds(judged(rules(("ssim_rgb_resized", ">=", 0.1), scope="mean"), a_trial(None, "h1"))) == [True]
+
+
+def test_a_picture_refused_for_its_size_is_judged_by_no_rule_that_takes_any_size(judged: Any, a_trial: Any) -> None:
+    """This suite keeps no such picture, so nothing says what such a rule makes of it; the others raise on it, and are red."""
+    whole = a_trial(None, "h1")
+    refused = replace(whole, pairs=(replace(whole.pairs[0], refused=True), whole.pairs[1]))
+    assert reds(judged(rules(("any_nonzero", ">", 0.0)), refused)) == [False]
+    assert reds(judged(rules(("dhash64_share", "<=", 0.05)), refused)) == [False]
+    assert judged(rules(("ssim_rgb_resized", ">=", 0.1), scope="mean"), refused) == []
+    assert reds(judged(PSNR, refused)) == [True, False]
+    assert reds(judged(rules(("dhash64_share", "<=", 0.05), ("psnr", ">=", 35.0)), refused)) == [True, False]
 
 
 def test_a_picture_of_another_size_is_red_where_the_peer_cannot_compare(judged: Any, a_trial: Any) -> None:

@@ -115,6 +115,17 @@ def test_unequal_sizes_fail_as_they_do_at_the_peer(name: str) -> None:
         METRICS[name](image(1, 200, 200), image(1, 200, 190))
 
 
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_the_measures_that_take_any_size_are_known(name: str) -> None:
+    """Each either gives a value or raises, as the list says."""
+    small, large = image(1, 170, 180), image(2, 200, 190)
+    if name in metrics.ANY_SIZE:
+        assert math.isfinite(METRICS[name](small, large))
+    else:
+        with pytest.raises(ValueError, match="unequal size"):
+            METRICS[name](small, large)
+
+
 def test_a_difference_hash_counts_turned_neighbours() -> None:
     """A ramp to the right against one to the left: every bit is another; against itself brighter: none."""
     ramp = np.asarray(np.linspace(0, 200, 90)[None, :, None].repeat(80, 0).repeat(3, 2), dtype=np.uint8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 
 from swapgate.drills.catalogue import CATALOGUE, drill
 from swapgate.drills.jobs import Job, controls
-from swapgate.drills.peers.trials import GATES_OF, place, read
+from swapgate.drills.peers.trials import _OTHER_SIZE, GATES_OF, place, read
 from swapgate.errors import RunBroken, UserError
+from swapgate.runs.records import Failure
 
 
 def job(name: str, dose: Any = "moderate", repeat: int = 1) -> Job:
@@ -118,6 +121,22 @@ def test_calls_have_their_cost_without_the_first(folder: Any, picture: Any) -> N
     assert [(call.seconds, call.median_step, call.peak) for call in trial.calls] == [(1.5, 0.25, 901.0), (1.5, 0.25, 902.0)]
     assert len(found.honest.calls) == 3
     assert {call.size for call in trial.calls} == {call.size for call in found.honest.calls}
+
+
+def test_a_picture_that_was_refused_for_its_size_is_known_as_such(folder: Any, picture: Any) -> None:
+    """In the words of the host that refuses it."""
+    from swapgate.hosts import child
+
+    assert _OTHER_SIZE in Path(child.__file__).read_text(encoding="utf-8")
+    path = folder.out / "runs" / "nothing" / "moderate-1"
+    run = folder.write(path, {0: picture(0), 1: None})
+    failed = run.generations()[folder.requests[1].key]
+    message = f"ValueError: {_OTHER_SIZE} 112 x 128; the request asks for 128 x 128"
+    run.add_generation(replace(failed, failure=Failure(kind="exception", message=message, stage="decoding")))
+    run.close()
+    folder.judged(path, set())
+    (trial,) = read(folder.out, "m", controls(1)).trials
+    assert [(pair.picture is None, pair.refused) for pair in trial.pairs] == [(False, False), (True, True)]
 
 
 def test_calls_stand_in_the_order_in_which_they_were_made(folder: Any, picture: Any) -> None:

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from swapgate.drills.peers.metrics import METRICS, TooSmallError
+from swapgate.drills.peers.metrics import ANY_SIZE, METRICS, TooSmallError
 from swapgate.drills.peers.policies import CostRule, Policy, Rule
 from swapgate.drills.peers.trials import Pair, Timed, Trial
 from swapgate.metrics.pixels import Image
@@ -64,8 +64,9 @@ def judge(policy: Policy, trial: Trial, honest: Trial, measured: Measured) -> li
     if policy.cost is not None:
         return _costs(policy.cost, trial, honest)
     if policy.scope == "mean":
-        return [_mean(policy.applied, trial, measured)] if trial.pairs else []
-    return [_case(policy.applied, trial.name, pair, measured) for pair in trial.pairs]
+        known = trial.pairs and not any(_unknown(policy.applied, pair) for pair in trial.pairs)
+        return [_mean(policy.applied, trial, measured)] if known else []
+    return [_case(policy.applied, trial.name, pair, measured) for pair in trial.pairs if not _unknown(policy.applied, pair)]
 
 
 def _case(rules: Sequence[Rule], trial: str, pair: Pair, measured: Measured) -> Case:
@@ -74,6 +75,11 @@ def _case(rules: Sequence[Rule], trial: str, pair: Pair, measured: Measured) -> 
     values = [(rule, measured.value(rule.metric, pair)) for rule in rules]
     red = any(value is None or not rule.holds(value) for rule, value in values)
     return Case(key=f"{pair.picture} {pair.reference}", red=red, changed=not pair.same)
+
+
+def _unknown(rules: Sequence[Rule], pair: Pair) -> bool:
+    """Whether nothing says what the rules make of a picture that was refused for its size: none of them minds a size."""
+    return pair.refused and all(rule.metric in ANY_SIZE for rule in rules)
 
 
 def _mean(rules: Sequence[Rule], trial: Trial, measured: Measured) -> Case:

@@ -146,6 +146,8 @@ METRICS: Mapping[str, Measure] = MappingProxyType(
         "any_nonzero": any_nonzero,
     }
 )
+ANY_SIZE = frozenset({"ssim_rgb_resized", "dhash64_share", "cosine_first_row_30", "any_nonzero"})
+"""Measures that take a picture of another size than its reference; the others raise on it."""
 NOT_AT_HAND: Mapping[str, str] = MappingProxyType(
     {
         "clip_image_vitl14": "the weights of CLIP ViT-L/14",

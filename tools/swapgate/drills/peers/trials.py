@@ -41,16 +41,21 @@ GATES_OF: Mapping[Kind, frozenset[str]] = {
 """The gates of this suite that watch what a kind of rule watches; any of them red is this suite's alarm."""
 WATCHED: Mapping[Kind, str] = {"drift": "drift", "absolute": "usability", "latency": "latency", "memory": "memory"}
 PICTURES: tuple[Kind, ...] = ("drift", "absolute")
+_OTHER_SIZE = "the engine returned an image of"  # how `hosts.child` begins to say that it refuses a picture
 _PLAIN = frozenset({"event", "model", "repeat"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One request in a trial: SHA-256 of its picture there (None: it failed) and in the honest run."""
+    """One request in a trial: SHA-256 of its picture there (None: it failed) and in the honest run.
+
+    refused: it failed because this suite's host keeps no picture of another size than asked, where others would have judged one.
+    """
 
     request: str
     picture: str | None
     reference: str
+    refused: bool = False
 
     @property
     def same(self) -> bool:
@@ -225,7 +230,8 @@ def _pairs(asked: Sequence[Request], made: Mapping[str, Generation], honest: Map
             continue
         now = made.get(replace(request, repeat=repeat).key)
         if now is not None:  # a run that stopped early did not ask for it; one that failed has a line with the failure
-            found.append(Pair(request=request.pair, picture=now.image, reference=before.image))
+            refused = bool(now.failure and _OTHER_SIZE in now.failure.message)
+            found.append(Pair(request=request.pair, picture=now.image, reference=before.image, refused=refused))
     return tuple(found)
 
 
