@@ -152,3 +152,63 @@ def test_an_interruption_says_how_to_go_on(runner: Runner, tmp_path: Path, capsy
     runner.raises = KeyboardInterrupt()
     assert main(["drill", "--model=m"]) == 130
     assert f"--out={tmp_path / '.swapgate' / 'runs' / 'drill-'}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> list[Ask]:
+    """Stands for the comparison with other projects' rules, and keeps what was asked."""
+    from swapgate.drills.peers.table import Table
+
+    asked: list[Ask] = []
+
+    def compare(config: Any, ask: Ask, policy: Any, progress: Any = None) -> Table:
+        assert (ask.out / "matrix.json").is_file()  # what was drilled is safe before anything else is made
+        asked.append(ask)
+        progress.note("a harmless change")
+        sets = {kind: dict.fromkeys(("A", "B", "C", "mild"), ()) for kind in ("drift", "absolute", "latency", "memory")}
+        return Table(
+            model="m", tasks=("cup",), hardware="a CPU", created="2026-01-01", false_alarms=0.01, command=ask.command, rows=(), sets=sets, left_out=()
+        )  # fmt: skip
+
+    monkeypatch.setattr("swapgate.drills.peers.run.compare", compare)
+    return asked
+
+
+def test_other_projects_rules_are_applied_when_they_are_asked_for(
+    runner: Runner, beside: list[Ask], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the drill, with a control; the matrix stands above, and the exit status is the drill's."""
+    assert main(["drill", "--model=m", "--drill=black", "--out=here", "--policies=peers"]) == 0
+    assert runner.asked[0][0].control
+    assert [ask.out for ask in beside] == [tmp_path / "here"]
+    out, err = capsys.readouterr()
+    assert out.index("caught 1/1") < out.index("side by side: ")
+    assert out.rstrip().endswith((tmp_path / "here" / "peers.html").as_uri())
+    assert "a harmless change" in err
+    for name in ("peers.json", "peers.md", "matrix.html"):
+        assert (tmp_path / "here" / name).is_file()
+
+
+def test_without_the_option_there_is_no_comparison(runner: Runner, beside: list[Ask], tmp_path: Path) -> None:
+    """And no control that nobody asked for."""
+    main(["drill", "--model=m", "--drill=black", "--out=here"])
+    assert beside == []
+    assert not runner.asked[0][0].control
+    assert not (tmp_path / "here" / "peers.json").exists()
+
+
+def test_both_tables_are_one_json(runner: Runner, beside: list[Ask], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under a key of its own, the same as in peers.json."""
+    main(["drill", "--model=m", "--drill=black", "--out=here", "--policies=peers", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"][0]["drill"] == "black"
+    assert found["peers"].pop("page") == str(tmp_path / "here" / "peers.html")
+    assert found["peers"] == json.loads((tmp_path / "here" / "peers.json").read_text(encoding="utf-8"))
+
+
+def test_only_policies_that_exist_can_be_named(runner: Runner) -> None:
+    """A mistake before anything is made."""
+    with pytest.raises(SystemExit) as caught:
+        main(["drill", "--model=m", "--policies=others"])
+    assert caught.value.code == 2
+    assert runner.asked == []

@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swapgate.cli.common import FOUND, OK, add_json, config_of, show
 from swapgate.errors import UserError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from swapgate.config import Config
     from swapgate.drills.kinds import Dose, Drill
     from swapgate.drills.run import Ask
+    from swapgate.gates.policy import Policy
     from swapgate.suite.progress import LineProgress
 
 DESCRIPTION = (
@@ -43,6 +44,9 @@ def add(groups: Groups) -> None:
     made.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where everything goes (default: drill-<time> among the runs); one begun there is gone on with"
     )
+    made.add_argument(
+        "--policies", choices=("peers",), help="then apply other projects' pass rules to the same runs, too (with --control and harmless variations)"
+    )
     made.add_argument("--control", action="store_true", help="also run the honest model once more, in which no gate may fire")
     add_json(made)
     made.set_defaults(handler=_drill)
@@ -60,12 +64,25 @@ def _drill(given: argparse.Namespace) -> int:
     ask = _ask(given, config)
     try:
         matrix = drill(config, ask, policy, _progress())
+        page = shown.write(matrix, ask.out)  # before anything else is made
+        beside = _beside(given, config, ask, policy)
     except KeyboardInterrupt:
         sys.stderr.write(f"what is finished is kept; go on with the same command and --out={ask.out}\n")
         raise
-    page = shown.write(matrix, ask.out)
-    show(given, {**matrix.as_json(), "page": str(page)}, shown.lines(matrix, page))
+    show(given, {**matrix.as_json(), "page": str(page), **beside[0]}, [*shown.lines(matrix, page), *beside[1]])
     return FOUND if matrix.red else OK
+
+
+def _beside(given: argparse.Namespace, config: Config, ask: Ask, policy: Policy) -> tuple[dict[str, Any], list[str]]:
+    """The table of other projects' rules, as data and as lines; nothing without --policies."""
+    if not given.policies:
+        return {}, []
+    from swapgate.drills.peers import show as shown
+    from swapgate.drills.peers.run import compare
+
+    table = compare(config, ask, policy, _progress())
+    page = shown.write(table, ask.out)
+    return {"peers": {**table.as_json(), "page": str(page)}}, ["", *shown.lines(table, page)]
 
 
 def _ask(given: argparse.Namespace, config: Config) -> Ask:
@@ -76,7 +93,7 @@ def _ask(given: argparse.Namespace, config: Config) -> Ask:
     named = " ".join(f"--{name}={value}" for name in ("model", "task", "drill", "dose") if (value := getattr(given, name)))
     return Ask(
         model=given.model, out=out, tasks=_names(given.task), drills=drills, whole=not given.drill and doses != ("mild",), doses=doses, repeats=given.repeats,
-        null=given.null, control=given.control, command=f"swapgate drill {named}",
+        null=given.null, control=given.control or bool(given.policies), command=f"swapgate drill {named}",
     )  # fmt: skip
 
 
