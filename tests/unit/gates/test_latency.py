@@ -17,8 +17,10 @@ QUICK = Policy(draws=500)
 
 
 def run(build: Any, ours: Any, theirs: Any, policy: Policy = QUICK, pipelines: tuple[str, str] = ("P", "P"), **given: Any) -> Verdict:
-    """The verdict on two costs."""
-    baseline = build.arm(cost=theirs, pipeline=pipelines[1]) if theirs is not None else None
+    """The verdict on two costs; of the second ten processes were measured, unless others are given, that differ by a thousandth."""
+    processes = given.pop("processes", None)
+    measured = build.processes(theirs) if processes is None else processes
+    baseline = build.arm(cost=theirs, pipeline=pipelines[1], processes=measured) if theirs is not None else None
     return judge(build.evidence(build.arm(cost=ours, pipeline=pipelines[0]), baseline, **given), policy)
 
 
@@ -197,11 +199,12 @@ def test_an_engine_that_sees_no_stages_is_judged_on_the_total(build: Any) -> Non
 
 def test_slower_beyond_doubt_but_not_within_the_budget_says_so(build: Any) -> None:
     """Eight calls that are clearly slower cannot clear a share of one in ten thousand: undecided, with both figures."""
-    ours, theirs = build.arm(cost=build.noisy(4.5, 0.05, 8, 1)), build.arm(cost=build.noisy(3.0, 0.05, 8, 2))
+    accepted = build.noisy(3.0, 0.05, 8, 2)
+    ours, theirs = build.arm(cost=build.noisy(4.5, 0.05, 8, 1)), build.arm(cost=accepted, processes=build.processes(accepted))
     verdict = judge(build.evidence(ours, theirs), build.policy.at_most(1e-4))
     assert verdict.status is Status.INCONCLUSIVE
     assert "slower at p = " in verdict.reason
-    assert "share of the run's false-alarm budget is 0.0001: more calls would tell" in verdict.reason
+    assert "share of the run's false-alarm budget is 0.0001: more calls, or more processes in the baseline's null, would tell" in verdict.reason
     assert judge(build.evidence(ours, theirs), build.policy).status is Status.REGRESSION
 
 

@@ -10,8 +10,9 @@ import pytest
 from swapgate.gates.evidence import Drift
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status
-from swapgate.suite.judging import evidence, null_of, recorded_edits, reference
+from swapgate.suite.judging import evidence, recorded_edits, reference
 from swapgate.suite.planning import Cell
+from swapgate.suite.repeats import null_of
 
 
 def test_evidence_of_a_cell_is_made_once(bench: Any) -> None:

@@ -71,7 +71,7 @@ def accept(
         review = None if include_rejected else reviews.get(draft.id)
         try:
             wanted = keep_null(target(draft, cohort=cohort, with_cost=with_cost), store)
-            refusal = guards.refusal(draft if wanted.cost else replace(draft, cost=None), verdicts, faults, review, reason=reason)
+            refusal = guards.refusal(draft if wanted.cost else replace(draft, cost=None, repeats=()), verdicts, faults, review, reason=reason)
             signed = _signed(wanted, reason, by, verdicts)
             made = _refused(made, draft, refusal) if refusal else _promote(made, run, store, draft, signed)
         except UserError as error:
@@ -122,7 +122,10 @@ def keep_null(wanted: Baseline, store: Store) -> Baseline:
     pairs = {drift.pair.rpartition("#")[0] or drift.pair for drift in old.quality.null.drifts}
     same = all(pair in before and before[pair] == after.get(pair) for pair in pairs)
     if same and (old.weights, old.pipeline) == (wanted.weights, wanted.pipeline):
-        return replace(wanted, quality=replace(wanted.quality, null=old.quality.null))
+        # Of the old run's processes it is kept, too, how much they differ; the new run is one more, and not of their number.
+        accepted = old.repeats if any(one.process == 0 for one in old.repeats) else old.processes()
+        repeats = wanted.repeats or (accepted if wanted.cost else ())
+        return replace(wanted, quality=replace(wanted.quality, null=old.quality.null), repeats=repeats)
     raise UserError(
         where=wanted.id,
         rule="the baseline holds a measured null, which is of other pictures than these, and this run measured none",

@@ -6,15 +6,19 @@ changes every time, so that drift of the machine falls on both alike (duet bench
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 from swapgate.cards import Card
 from swapgate.errors import UserError
 from swapgate.hosts.process import Host, HostFailed
+from swapgate.hosts.variations import PLAIN, Variation, at_hand, numbered
 from swapgate.plan import Call
+from swapgate.runs.environment import accelerators
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.pixels import Pixels
 from swapgate.runs.records import Failure, Generation
@@ -66,15 +70,18 @@ def load_again(run: RunFolder, card: Card, progress: Progress, *, after: After) 
 
 
 def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: int, progress: Progress) -> None:
-    """Repeat `calls` in fresh processes; every second one with a single thread, a legal variation of the same thing."""
+    """Repeat `calls` in fresh processes; every second one under a legal variation of the same thing (`hosts.variations`)."""
+    loaded, found = run.loaded().get(card.id), accelerators()
+    devices = found["names"] if found else []
+    variations = at_hand(card, loaded.accelerator if loaded else "cpu", devices, os.environ.get("CUDA_VISIBLE_DEVICES"))
     for number in range(1, processes + 1):
-        threads = 1 if number % 2 == 0 else None
+        variation = numbered(number, variations)
         repeats = tuple(_repeat(call, number) for call in calls)
         work = pending(run, card, repeats)
         if work.calls:
-            progress.note(f"{card.id}: measuring the null, process {number} of {processes}" + (", one thread" if threads else ""))
-            run.append({"event": "null", "model": card.id, "repeat": number, "threads": threads})
-            _generate_together(run, [work], progress, lambda _: None, threads=threads, null=True)
+            progress.note(f"{card.id}: measuring the null, process {number} of {processes}" + ("" if variation.plain else f", {variation.name}"))
+            run.append({"event": "null", "model": card.id, "repeat": number, "threads": variation.threads, "variation": variation.name})
+            _generate_together(run, [work], progress, lambda _: None, variation=variation)
 
 
 def both_fit(cards: Sequence[Card]) -> bool:
@@ -99,14 +106,12 @@ def _repeat(call: Call, number: int) -> Call:
     return Call(requests=tuple(replace(request, repeat=number) for request in call.requests))
 
 
-def _generate_together(
-    run: RunFolder, works: Sequence[Work], progress: Progress, after: After, *, threads: int | None = None, null: bool = False
-) -> None:
+def _generate_together(run: RunFolder, works: Sequence[Work], progress: Progress, after: After, *, variation: Variation | None = None) -> None:
     with ExitStack() as stack:
         hosts: dict[str, Host] = {}
         for work in works:
             progress.loading(work.card.id)
-            host = _started(run, stack, work, threads, null)
+            host = _started(run, stack, work, variation)
             if host:
                 hosts[work.card.id] = host
             progress.begin(work.card.id, work.planned, work.done)
@@ -115,8 +120,11 @@ def _generate_together(
         after(hosts)
 
 
-def _started(run: RunFolder, stack: ExitStack, work: Work, threads: int | None, null: bool) -> Host | None:
-    host = stack.enter_context(Host(work.card, threads=threads))
+def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation | None) -> Host | None:
+    """The host of a model, or None where it cannot be loaded. `variation` is given for a process of the null, whose loading is not the run's."""
+    how = variation or PLAIN
+    more: dict[str, Any] = {"numerics": how.numerics, "environment": how.environment} if how.numerics or how.environment else {}
+    host = stack.enter_context(Host(work.card, threads=how.threads, **more))
     try:
         loaded = host.start()
     except (HostFailed, UserError) as error:
@@ -126,7 +134,7 @@ def _started(run: RunFolder, stack: ExitStack, work: Work, threads: int | None, 
         for call in work.calls:
             record(run, [(_failed(call, index, failure), None) for index in range(len(call.requests))])
         return None
-    if not null:
+    if variation is None:
         run.add_loaded(loaded)
     return host
 
