@@ -18,7 +18,10 @@ from swapgate.baselines import guards
 from swapgate.baselines.record import ANY, Baseline, without_cost
 from swapgate.baselines.store import Store, read_baseline
 from swapgate.errors import UserError
+from swapgate.gates.evidence import Null
+from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status, Verdict
+from swapgate.gates.warning import Warn, warnings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,7 @@ def accept(
             made = _refused(made, draft, refusal) if refusal else _promote(made, run, store, draft, signed)
         except UserError as error:
             made = _refused(made, draft, f"{error.where}: {error.rule}; {error.remedy}")
-    return made
+    return replace(made, lines=(*made.lines, *_warnings(store, made.done)))
 
 
 def reject(run: Path, *, patterns: Sequence[str] = (), reason: str, by: str = "") -> Reviewed:
@@ -178,6 +181,7 @@ def _promote(made: Reviewed, run: Path, store: Store, draft: Baseline, signed: B
     )
     notes = _notes(store, draft, signed)
     line = f"accepted {signed.id}: {len(signed.quality.scores)} images" + (f", {signed.cost.calls} cost samples" if signed.cost else "")
+    line += f" and {len(signed.repeats)} more processes" if signed.repeats else ""
     lines = (*made.lines, line, *(f"  note: {note}" for note in notes))
     return replace(made, done=(*made.done, signed.id), notes=(*made.notes, *notes), lines=lines)
 
@@ -192,6 +196,27 @@ def _notes(store: Store, draft: Baseline, signed: Baseline) -> list[str]:
     if signed.quality.null is None:
         notes.append("no measured null: the drift gate will not know how much the model differs from itself (pytest --null=4)")
     return notes
+
+
+def _warnings(store: Store, accepted: Sequence[str]) -> list[str]:
+    """What is amiss with the samples that were let in, by model and cohort; a missing null has a note of its own."""
+    places: dict[tuple[str, str], list[Baseline]] = {}
+    for name in accepted:
+        model, cohort, task = name.split("/")
+        if one := store.get(model, cohort, task):
+            places.setdefault((model, cohort), []).append(one)
+    return [f"  warning for {model}/{cohort}: {found.line}" for (model, cohort), held in places.items() for found in _amiss(held)]
+
+
+def _amiss(held: Sequence[Baseline]) -> tuple[Warn, ...]:
+    nulls = [one.quality.null for one in held if one.quality.null]
+    null = (
+        Null(drifts=tuple(drift for one in nulls for drift in one.drifts), processes=max(one.processes for one in nulls), variations=())
+        if nulls
+        else None
+    )
+    costs = {one.task: one.cost for one in held if one.cost}
+    return warnings(costs, [repeat for one in held for repeat in one.processes()], null, Policy())
 
 
 def _refused(made: Reviewed, draft: Baseline, reason: str) -> Reviewed:

@@ -16,7 +16,7 @@ CHANCE = 0.01  # of a warning about samples that are as they should be
 _QUARTILES = 1.349  # standard deviations between the quartiles of a normal sample
 FEWEST_CALLS = 10  # below them a correlation is anybody's guess
 _EXPLAINED = 0.9  # share of the variance between two groups; of a normal sample the best split leaves 0.64, of a uniform one 0.75
-_SHARE = 0.1  # a mode holds that share of the samples: stalls, of which there are always some, do not
+_SHARE = 0.15  # a mode holds that share of the samples: stalls, of which there are always some, do not
 _COLD = 0.02  # the first warm calls are slower by more than this share
 _EARLY = 2  # calls after the first of a process that count as its first warm ones
 
@@ -35,7 +35,7 @@ class Mode:
 def modes(values: Sequence[float], labels: Sequence[str], apart: float) -> tuple[Mode, ...]:
     """The modes of a sample: one, or two where it falls into two groups that leave little variance inside.
 
-    The best split into two (exact in one dimension) has to explain 90 % of the variance, each group to hold a tenth of the samples
+    The best split into two (exact in one dimension) has to explain 90 % of the variance, each group to hold 15 % of the samples
     and two of them at least, and their middles to lie more than `apart` from each other. () for no samples.
     Source of the criterion: the variance ratio of a two-means split (Hartigan, Clustering Algorithms, 1975, ch. 4).
     """

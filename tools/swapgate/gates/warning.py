@@ -53,15 +53,15 @@ def warnings(
     Args:
         costs: of the run itself, by task.
         processes: of the run and its null, at their calls.
-        null: the repeated pictures.
+        null: the repeated pictures; None where there are none, of which the drift gate itself says so.
         policy: whose alpha and least calls the samples have to serve.
         floor: the card's compute_floor_seconds.
     """
     found: list[Warn | None] = []
     if costs:
         found += _of_time(costs, processes, policy, floor)
-    drifts = null.drifts if null else ()
-    found += [few_repeats(len(drifts), policy.alpha), bimodal_pictures(drifts)]
+    if null:
+        found += [few_repeats(len(null.drifts), policy.alpha), bimodal_pictures(null.drifts)]
     order = {name: place for place, name in enumerate(Name)}
     return tuple(sorted((one for one in found if one), key=lambda one: order[one.name]))
 

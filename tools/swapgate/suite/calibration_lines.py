@@ -36,7 +36,8 @@ def _null(one: Calibration) -> str:
         return "null: nothing was repeated, so nothing is known of how much this model differs from itself"
     ran = ", ".join(f"{n} x {name}" for name, n in one.variations)
     same = sum(drift.identical for drift in one.null.drifts)
-    return f"null: {plural(len(one.null.drifts), 'repeated picture')} in {plural(one.null.processes, 'more processe')} ({ran}); {same} equal pixel for pixel"
+    count = "1 more process" if one.null.processes == 1 else f"{one.null.processes} more processes"
+    return f"null: {plural(len(one.null.drifts), 'repeated picture')} in {count} ({ran}); {same} equal pixel for pixel"
 
 
 def _pictures(one: Pictures) -> str:
@@ -52,7 +53,7 @@ def _mode(one: Mode) -> str:
 
 
 def _time(one: Time) -> tuple[str, ...]:
-    apart = "not measured" if one.between is None else f"{100 * one.between.deviation:.2g} % of {one.between.processes}"
+    apart = "not measured" if one.between is None else f"{100 * one.between.deviation:.2g} % ({one.between.processes} of them)"
     found = "-" if one.smallest is None else f"+{one.smallest:.3g} %"
     passes = "-" if one.passes is None else "yes" if one.passes else "no"
     near = "-" if one.neighbours is None else f"{one.neighbours:.2f}"

@@ -17,7 +17,7 @@ from swapgate.cards import Card
 from swapgate.errors import UserError
 from swapgate.hosts.process import Host, HostFailed
 from swapgate.hosts.variations import PLAIN, Variation, at_hand, numbered
-from swapgate.plan import Call
+from swapgate.plan import Call, Request
 from swapgate.runs.environment import accelerators
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.pixels import Pixels
@@ -26,6 +26,8 @@ from swapgate.suite.progress import Progress
 
 MEMORY_SHARE = 0.8  # two models are kept loaded side by side only when both fit into this share of what is free
 TOGETHER, APART = "interleaved", "one-after-other"  # events: how the arms of an A/B run were made
+NULL_CALLS = 6  # a process of the null makes as many calls at least: its first is left out, and five give a median
+_TURN = 10_000  # processes of a null are fewer
 LOADED_PER_FILE = 1.6  # a loaded model with its activations takes about this many times its weight files (bf16 to bf16)
 
 
@@ -70,18 +72,31 @@ def load_again(run: RunFolder, card: Card, progress: Progress, *, after: After) 
 
 
 def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: int, progress: Progress) -> None:
-    """Repeat `calls` in fresh processes; every second one under a legal variation of the same thing (`hosts.variations`)."""
+    """Repeat `calls` in fresh processes; every second one under a legal variation of the same thing (`hosts.variations`).
+
+    A process makes them again in the same order until it has made NULL_CALLS, so that its pace is told from the noise of its calls.
+    """
     loaded, found = run.loaded().get(card.id), accelerators()
     devices = found["names"] if found else []
     variations = at_hand(card, loaded.accelerator if loaded else "cpu", devices, os.environ.get("CUDA_VISIBLE_DEVICES"))
     for number in range(1, processes + 1):
         variation = numbered(number, variations)
-        repeats = tuple(_repeat(call, number) for call in calls)
+        repeats = tuple(_repeat(call, number, turn) for turn in range(null_turns(len(calls))) for call in calls)
         work = pending(run, card, repeats)
         if work.calls:
             progress.note(f"{card.id}: measuring the null, process {number} of {processes}" + ("" if variation.plain else f", {variation.name}"))
             run.append({"event": "null", "model": card.id, "repeat": number, "threads": variation.threads, "variation": variation.name})
             _generate_together(run, [work], progress, lambda _: None, variation=variation)
+
+
+def null_turns(calls: int) -> int:
+    """How often a process of the null makes its calls."""
+    return max(1, -(-NULL_CALLS // calls)) if calls else 0
+
+
+def again(request: Request, number: int, turn: int) -> Request:
+    """The request as process `number` (from 1) of the null makes it in its turn `turn` (from 0)."""
+    return replace(request, repeat=number + turn * _TURN)
 
 
 def both_fit(cards: Sequence[Card]) -> bool:
@@ -102,8 +117,8 @@ def interleave(works: Sequence[Work]) -> Iterator[tuple[str, Call]]:
         yield from ((work.card.id, work.calls[number]) for work in arms if number < len(work.calls))
 
 
-def _repeat(call: Call, number: int) -> Call:
-    return Call(requests=tuple(replace(request, repeat=number) for request in call.requests))
+def _repeat(call: Call, number: int, turn: int) -> Call:
+    return Call(requests=tuple(again(request, number, turn) for request in call.requests))
 
 
 def _generate_together(run: RunFolder, works: Sequence[Work], progress: Progress, after: After, *, variation: Variation | None = None) -> None:

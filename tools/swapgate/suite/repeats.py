@@ -15,6 +15,7 @@ from swapgate.gates.evidence import Null, Repeat
 from swapgate.hosts.variations import ONE_THREAD, PLAIN_NAME
 from swapgate.plan import Request
 from swapgate.suite.arms import cost
+from swapgate.suite.generate import NULL_CALLS, again
 from swapgate.tasks import Task
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ def null_of(suite: Suite, card: Card, tasks: Sequence[Task]) -> Null | None:
     named: dict[int, str] = {}
     for process in processes(suite, card.id):
         for request in _asked(suite, card, tasks):
-            first, again = made.get(request.key), made.get(replace(request, repeat=process.number).key)
-            if first and again and first.image and again.image:
-                pairs[f"{request.pair}#{process.number}"] = (process.variation, again.image, first.image)
+            # A process counts once: what it makes again in a later turn is no further witness of what differs between processes.
+            first, second = made.get(request.key), made.get(again(request, process.number, 0).key)
+            if first and second and first.image and second.image:
+                pairs[f"{request.pair}#{process.number}"] = (process.variation, second.image, first.image)
                 named[process.number] = process.variation
     if not pairs:
         return None
@@ -68,11 +70,11 @@ def repeats_of(suite: Suite, card: Card, task: Task) -> tuple[Repeat, ...]:
 
 
 def _repeats(suite: Suite, card: Card, task: Task) -> Iterator[Repeat]:
-    made, places = suite.run.generations(), suite.recorded[card.id].places
+    made, places, own = suite.run.generations(), suite.recorded[card.id].places, _asked(suite, card, [task])
     for process in processes(suite, card.id):
         if process.variation != PLAIN_NAME or not process.whole:
             continue
-        asked = [made[key] for request in _asked(suite, card, [task]) if (key := replace(request, repeat=process.number).key) in made]
+        asked = [made[key] for turn in range(NULL_CALLS) for request in own if (key := again(request, process.number, turn).key) in made]
         found = cost(sorted((one for one in asked if one.image), key=lambda one: places.get(one.request, -1)), None)
         if found and found.calls:
             yield Repeat(run=suite.run.id, process=process.number, task=task.id, cost=found)
