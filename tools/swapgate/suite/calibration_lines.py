@@ -68,6 +68,6 @@ def _memory(one: Calibration) -> Iterator[str]:
 
 def _alignment(one: Alignment) -> Iterator[str]:
     seeds = "not measured: one seed a prompt" if one.seeds is None else f"{one.seeds:.4f} from seed to seed"
-    why = "one image a round" if one.images_per_round < 2 else "one round a prompt"
+    why = "one image a round" if one.images_per_round < 2 else "all images score alike" if one.seeds == 0 else "one round a prompt"
     rounds = f"not measured: {why}" if one.rounds is None else f"ICC(1) {one.rounds:.2f}"
     yield f"alignment: deviation {seeds} ({plural(one.images, 'first image')} of {plural(one.prompts, 'prompt')}); inside a round: {rounds}"
