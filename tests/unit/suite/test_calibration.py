@@ -176,3 +176,16 @@ def test_the_lines_name_every_figure(bench: Any) -> None:
                  "peaks of 4 processes range over", "alignment: deviation", "run: here", "next: swapgate baselines accept --run=here"):  # fmt: skip
         assert said in text, said
     assert replace(found, models=()).whole
+
+
+def test_a_null_that_lets_nothing_pass_says_what_to_do(bench: Any) -> None:
+    """Three processes that differ by thirty per cent; a slowdown of thousands of per cent is written out."""
+    bench.card("toy", latency_noise=0.5)
+    found = made(bench, null=3)
+    total = found.models[0].times[0]
+    assert total.passes is False
+    assert any("an unchanged run would not pass on time: more processes narrow this" in line for line in lines(found))
+    wide = replace(found.models[0], times=(replace(total, smallest=2034.4), replace(total, smallest=12.34)))
+    text = "\n".join(lines(replace(found, models=(wide,))))
+    assert "+2034 %" in text
+    assert "+12.3 %" in text

@@ -26,6 +26,8 @@ def _model(one: Calibration) -> Iterator[str]:
         yield "time"
         header = ("", "calls", "median", "spread of calls", "neighbours", "between processes", "smallest slowdown found", "unchanged passes")
         yield from (f"  {row}" for row in columns([header, *map(_time, one.times)]))
+        if one.times[0].passes is False:
+            yield "  an unchanged run would not pass on time: more processes narrow this (--processes=16), and so does a quieter machine"
     yield from _memory(one)
     yield from _alignment(one.alignment)
     yield from (f"warning {found.line}" for found in one.warnings)
@@ -54,7 +56,7 @@ def _mode(one: Mode) -> str:
 
 def _time(one: Time) -> tuple[str, ...]:
     apart = "not measured" if one.between is None else f"{100 * one.between.deviation:.2g} % ({one.between.processes} of them)"
-    found = "-" if one.smallest is None else f"+{one.smallest:.3g} %"
+    found = "-" if one.smallest is None else f"+{one.smallest:.3g} %" if one.smallest < 999.5 else f"+{one.smallest:.0f} %"
     passes = "-" if one.passes is None else "yes" if one.passes else "no"
     near = "-" if one.neighbours is None else f"{one.neighbours:.2f}"
     return one.name, str(one.calls), seconds(one.median), f"{100 * one.within:.2g} %", near, apart, found, passes
