@@ -51,6 +51,9 @@ def test_the_accelerators_own_ceiling_comes_before_that_of_its_kind(tmp_path: Pa
     card = read(tmp_path, GOOD)
     assert card.ceilings_on("nvidia-h200").memory_mib == 1000
     assert card.ceilings_on("nvidia-l4").memory_mib == 2000
+    floored = read(tmp_path, GOOD.replace("seconds_per_image = 2", "seconds_per_image = 2\ncompute_floor_seconds = 0.5"))
+    assert floored.ceilings_on("cpu-amd-epyc").compute_floor_seconds == 0.5
+    assert card.ceilings_on("cpu-amd-epyc").compute_floor_seconds is None
     bare = read(tmp_path, GOOD.split("[ceilings.cpu]", maxsplit=1)[0])
     assert bare.ceilings_on("nvidia-l4").memory_mib is None
 
@@ -63,6 +66,8 @@ def test_the_accelerators_own_ceiling_comes_before_that_of_its_kind(tmp_path: Pa
         (("usability_floor = 0.5", "usability_floor = 50"), "between 0 and 1"),
         (("expected_forwards = 16", "expected_forwards = 0"), "between 1 and"),
         (("seconds_per_image = 2", "seconds_an_image = 2"), "did you mean `seconds_per_image`"),
+        (("seconds_per_image = 2", "seconds_per_image = 2\ncompute_floor_seconds = 3"), "below seconds_per_image = 2"),
+        (("seconds_per_image = 2", "compute_floor_seconds = -1"), "between 0 and"),
         (("num_inference_steps = 8", "num_inference_steps = [8]"), "a string, number or true/false"),
         (('en = " "', 'fr = " "'), "unknown key"),
         (('judge = { source = "scripted" }', 'judge = { source = "nowhere" }'), "open_clip_config.json"),

@@ -22,12 +22,14 @@ class Ceilings:
 
     seconds_per_image and first_step_seconds are wall seconds of one call; memory_mib is the peak allocated on
     an accelerator, or the peak resident size of the engine process on a CPU; growth_mib is per image.
+    compute_floor_seconds is the other end: FLOPs of an image over the device's peak rate, below which a time is no time.
     """
 
     seconds_per_image: float | None = None
     first_step_seconds: float | None = None
     memory_mib: float | None = None
     growth_mib: float | None = None
+    compute_floor_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,11 +192,16 @@ def _ceilings(table: Table) -> Mapping[str, Ceilings]:
     found: dict[str, Ceilings] = {}
     for accelerator in table.names():
         limits = table.table(accelerator)
-        found[accelerator] = Ceilings(
+        made = Ceilings(
             seconds_per_image=limits.number("seconds_per_image", None, low=0.0, high=86_400.0),
             first_step_seconds=limits.number("first_step_seconds", None, low=0.0, high=86_400.0),
             memory_mib=limits.number("memory_mib", None, low=1.0, high=1e9),
             growth_mib=limits.number("growth_mib", None, low=0.0, high=1e6),
+            compute_floor_seconds=limits.number("compute_floor_seconds", None, low=0.0, high=86_400.0),
         )
         limits.finish()
+        floor, ceiling = made.compute_floor_seconds, made.seconds_per_image
+        if floor is not None and ceiling is not None and floor >= ceiling:
+            raise limits.wrong("compute_floor_seconds", f"below seconds_per_image = {ceiling:g}", "count the FLOPs of one image again", floor)
+        found[accelerator] = made
     return MappingProxyType(found)

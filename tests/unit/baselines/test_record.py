@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from swapgate.baselines.layout import pretty
 from swapgate.baselines.record import ANY, Baseline, from_json, problems, without_cost
 from swapgate.errors import UserError
-from swapgate.gates.evidence import Cost, Drift, ImageScore, Null
+from swapgate.gates.evidence import Cost, Drift, ImageScore, Null, Repeat
 
 FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -73,7 +73,8 @@ def test_reading_gives_back_what_was_written(made: Any, drawn: tuple[ImageScore,
     """Through the text of the file and back: nothing is lost but digits beyond the sixth, and writing again changes nothing."""
     null = Null(drifts=(Drift(pair="p", identical=False, ssim=drift, psnr=drift, clip=drift),), processes=2, variations=("x",))
     quality = replace(made.baseline().quality, scores=drawn, references={one.pair: one.image for one in drawn}, null=null)
-    baseline = replace(made.baseline(), quality=quality, cost=cost_of(times))
+    again = tuple(Repeat(run="r", process=n, task="cup", cost=cost_of(times)) for n in (1, 3))
+    baseline = replace(made.baseline(), quality=quality, cost=cost_of(times), repeats=again)
     text = pretty(baseline.as_json())
     back = from_json(json.loads(text), where="x")
     assert pretty(back.as_json()) == text
@@ -85,6 +86,7 @@ def test_reading_gives_back_what_was_written(made: Any, drawn: tuple[ImageScore,
         assert one.normalised == pytest.approx(by_pair[one.pair].normalised, rel=1e-5)
     assert back.cost is not None
     assert back.cost.seconds == pytest.approx(times, rel=1e-5)
+    assert [(one.process, one.cost) for one in back.repeats] == [(1, back.cost), (3, back.cost)]
 
 
 def test_the_text_has_sorted_keys_and_ends_in_a_newline(made: Any) -> None:
@@ -120,6 +122,78 @@ def test_an_arm_carries_the_samples(made: Any) -> None:
     arm = baseline.arm()
     assert (arm.scores, arm.cost, arm.weights) == (baseline.quality.scores, baseline.cost, baseline.weights)
     assert baseline.id in arm.source
+
+
+def test_a_file_of_before_there_were_repeats_reads_as_it_was_written(made: Any) -> None:
+    """No key, no repeats, the same bytes; nor has a drift of before a variation."""
+    data = made.baseline().as_json()
+    assert "repeats" not in data
+    for drift in data["quality"]["null"]["drifts"]:
+        del drift["variation"]
+    back = from_json(json.loads(json.dumps(data)), where="x")
+    assert back.repeats == ()
+    assert back.arm().processes == ()
+    assert [drift.variation for drift in back.quality.null.drifts] == [""]
+
+
+def test_the_arm_has_every_process_and_the_runs_own_first(made: Any) -> None:
+    """As process 0, under the name of its run."""
+    baseline = with_repeats(made)
+    processes = baseline.arm().processes
+    assert [(one.run, one.process, one.task) for one in processes] == [(baseline.provenance.run, 0, "cup"), ("r", 1, "cup"), ("r", 2, "cup")]
+    assert processes[0].cost == baseline.cost
+    assert problems(baseline) == []
+    assert without_cost(baseline).repeats == ()
+    assert problems(without_cost(baseline)) == []
+
+
+def with_repeats(made: Any) -> Baseline:
+    baseline: Baseline = made.baseline()
+    return replace(baseline, repeats=tuple(Repeat(run="r", process=n, task="cup", cost=made.cost(1.0, 1.1)) for n in (1, 2)))
+
+
+def last_repeat(**changes: Any) -> Callable[[Baseline], Baseline]:
+    return lambda one: replace(one, repeats=(*one.repeats[:-1], replace(one.repeats[-1], **changes)))
+
+
+def last_cost(**changes: Any) -> Callable[[Baseline], Baseline]:
+    return lambda one: last_repeat(cost=replace(one.repeats[-1].cost, **changes))(one)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (last_cost(seconds=(1.0, math.nan)), "repeats[1].cost.seconds holds nan: a measurement is above 0"),
+        (last_cost(seconds=(1.0, None)), "repeats[1].cost.seconds holds None"),
+        (last_cost(seconds=(), first_step=(), denoise=(), peak_mib=(), held_mib=(), images=(), numbers=()), "repeats[1].cost without a single call"),
+        (last_cost(peak_mib=(1.0,)), "repeats[1].cost.peak_mib has 1 entries for 2 calls"),
+        (last_repeat(process=1), "repeats name a process twice"),
+        (last_repeat(task="cat"), "repeats[1].task is 'cat' in a baseline of cup"),
+        (lambda one: replace(one, cost=None), "repeats without a cost that they repeat"),
+    ],
+)  # fmt: skip
+def test_impossible_repeats_are_named(made: Any, break_it: Callable[[Any], Any], said: str) -> None:
+    """Which, what it holds and the rule."""
+    assert any(said in problem for problem in problems(break_it(with_repeats(made))))
+
+
+@pytest.mark.parametrize(
+    ("null", "said"),
+    [
+        (Null(drifts=(), processes=2, variations=()), "a null without a single repeat says nothing"),
+        (
+            Null(drifts=(Drift(pair="p", identical=False, ssim=math.nan, psnr=1.0, clip=1.0),), processes=2, variations=()),
+            "of p: ssim is nan, not finite",
+        ),
+        (Null(drifts=(Drift(pair="p", identical=False, ssim=1.0, psnr=1.0, clip=1.0),), processes=0, variations=()), "processes is 0"),
+    ],
+)
+def test_a_null_that_says_nothing_is_named(made: Any, null: Null, said: str) -> None:
+    """No samples, NaN, no process; constant ones are a null as any."""
+    quality = made.baseline().quality
+    assert any(said in problem for problem in problems(replace(made.baseline(), quality=replace(quality, null=null))))
+    constant = Null(drifts=(Drift(pair="p", identical=True, ssim=1.0, psnr=130.0, clip=1.0),) * 9, processes=3, variations=())
+    assert problems(replace(made.baseline(), quality=replace(quality, null=constant))) == []
 
 
 def test_without_cost_is_a_valid_baseline_for_any_hardware(made: Any) -> None:
@@ -197,7 +271,7 @@ def test_a_figure_that_is_not_finite_is_written_as_null(made: Any) -> None:
 @pytest.mark.parametrize(
     ("damage", "key"),
     [({"schema": 2}, "schema"), ({"schema": None}, "schema"), ({"quality": None}, ""), ({"cost": {"seconds": []}}, ""), ({"surprise": 1}, ""),
-     ({"provenance": {}}, ""), ({"quality": {"scores": [1], "references": {}, "null": None}}, "")],
+     ({"provenance": {}}, ""), ({"repeats": [{"process": 1}]}, ""), ({"repeats": 3}, ""), ({"quality": {"scores": [1], "references": {}, "null": None}}, "")],
 )  # fmt: skip
 def test_a_damaged_file_is_an_error_with_its_place(made: Any, damage: dict[str, Any], key: str) -> None:
     """Whatever is missing or unknown, the error names the file and what to do."""

@@ -15,8 +15,9 @@ from swapgate.baselines.review import accept, reject, target
 from swapgate.baselines.store import Store
 from swapgate.errors import UserError
 from swapgate.gates import usability
-from swapgate.gates.evidence import Evidence, Limits
+from swapgate.gates.evidence import Evidence, Limits, Repeat
 from swapgate.gates.policy import Policy
+from swapgate.gates.processes import between
 from swapgate.gates.verdict import GATES, Status
 
 
@@ -344,3 +345,70 @@ def test_a_null_of_something_else_is_neither_kept_nor_dropped(tmp_path: Path, st
     assert done.refused[0].reason.endswith("run again with --null=4 (or --update-baselines)")
     assert tree(store.root) == before
     assert accept(made.run(tmp_path / "again", own), store=store, reason="why").done
+
+
+def repeated(made: Any, run: str, *processes: int, pace: float = 0.05) -> tuple[Repeat, ...]:
+    return tuple(Repeat(run=run, process=n, task="cup", cost=made.cost(*(1.0 + pace * n,) * 6)) for n in processes)
+
+
+def test_what_processes_differ_by_outlives_a_run_that_measured_none(tmp_path: Path, store: Store, made: Any) -> None:
+    """The null's pictures are the same, so its processes are kept, the old run's own with them; and again at the next run."""
+    old = replace(made.baseline(), repeats=repeated(made, "20260101T000000Z-aaaa", 1, 3))
+    store.put(old, made.load)
+    for name in ("second", "third"):
+        own = made.draft()
+        own = replace(own, quality=replace(own.quality, null=None), provenance=replace(own.provenance, run=name), cost=made.cost(3.0, 3.1, 3.2))
+        assert accept(made.run(tmp_path / name, own), store=store, reason="new driver").done
+        (got,) = store.list()
+        assert [(one.run, one.process) for one in got.repeats] == [("20260101T000000Z-aaaa", n) for n in (0, 1, 3)]
+        found, before = (between(one.processes(), lambda cost: cost.seconds) for one in (got, old))
+        assert found is not None
+        assert before is not None
+        assert (found.deviation, found.freedom) == (pytest.approx(before.deviation), before.freedom)
+
+
+def test_quality_alone_keeps_no_processes(tmp_path: Path, store: Store, made: Any) -> None:
+    """Time belongs to its cohort."""
+    draft_ = replace(made.draft(cohort=made.CPU), repeats=repeated(made, "r", 1, 3))
+    assert accept(made.run(tmp_path / "run", draft_), store=store, reason="x").done
+    (got,) = store.list()
+    assert (got.cohort, got.cost, got.repeats) == ("any", None, ())
+
+
+def test_accepting_says_what_is_amiss_with_the_samples(tmp_path: Path, store: Store, made: Any) -> None:
+    """Once a model, by name, with the remedy; nothing of time where only the quality was let in."""
+    drafts = [made.draft(task=task) for task in ("cup", "cat")]
+    done = accept(made.run(tmp_path / "run", *drafts), store=store, reason="x")
+    said = [line for line in done.lines if "warning for" in line]
+    assert [line.split(": ")[1] for line in said] == ["TOO_FEW_SAMPLES", "TOO_FEW_SAMPLES"]
+    assert said[0].startswith(f"  warning for standin/{made.COHORT}: TOO_FEW_SAMPLES: time was measured in 1 process as the card says")
+    assert "--null=8" in said[0]
+    assert "2 repeated pictures" in said[1]
+    quality = accept(made.run(tmp_path / "cpu", made.draft(cohort=made.CPU)), store=store, reason="x")
+    assert ["repeated pictures" in line for line in quality.lines if "warning for" in line] == [True]
+
+
+def test_a_line_says_how_many_processes_came_in(tmp_path: Path, store: Store, made: Any) -> None:
+    """Beside images and cost samples."""
+    draft_ = replace(made.draft(), repeats=repeated(made, "r", 1, 3))
+    done = accept(made.run(tmp_path / "run", draft_), store=store, reason="x")
+    assert done.lines[0].endswith("3 images, 3 cost samples and 2 more processes")
+
+
+def test_repeats_that_hold_nan_are_refused_with_their_place(tmp_path: Path, store: Store, made: Any) -> None:
+    """Nothing of the run is accepted, and nothing is raised."""
+    broken = replace(made.draft(), repeats=(replace(repeated(made, "r", 1)[0], cost=made.cost(float("nan"))),))
+    done = accept(made.run(tmp_path / "run", broken), store=store, reason="x")
+    assert "repeats[0].cost.seconds holds None: a measurement is above 0" in done.refused[0].reason
+    assert not store.root.exists()
+
+
+def test_a_baseline_with_nan_in_its_null_is_an_error_with_file_key_and_remedy(store: Store, made: Any) -> None:
+    """Found when it is read, by whoever reads it."""
+    path = store.put(replace(made.baseline(), repeats=repeated(made, "r", 1, 2)), made.load)
+    path.write_text(path.read_text(encoding="utf-8").replace('"ssim": 1.0', '"ssim": NaN').replace('"ssim":1.0', '"ssim":NaN'), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        store.get("standin", made.COHORT, "cup")
+    assert caught.value.where == str(path)
+    assert "quality.null.drifts of cup/en/1/0: ssim is nan, not finite" in caught.value.rule
+    assert "swapgate baselines verify" in caught.value.remedy

@@ -72,8 +72,8 @@ def test_the_json_holds_the_same_facts(project: Path, capsys: pytest.CaptureFixt
     assert set(found) == {"schema", "against", "images", "seconds", "models", "budget", "gates", "undecided"}
     assert found["seconds"] is None
     assert [set(one) for one in found["models"]] == [WORK] * 2
-    assert [one["repeats"] for one in found["models"]] == [6, 6]
-    assert found["images"] == 2 * 4 + 2 * 6
+    assert [one["repeats"] for one in found["models"]] == [3 * 6, 3 * 6], "two calls, made three times in each of three processes"
+    assert found["images"] == 2 * 4 + 2 * 18
     assert {one["gate"] for one in found["gates"]} == set(GATES)
     assert all({"gate", "model", "alpha", "claims", "undecided", "decidable"} == set(one) for one in found["gates"])
     claims = [claim for one in found["gates"] for claim in one["claims"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,6 +186,48 @@ class TestMistakes:
             pytest.skip("needs a machine without CUDA")
         with pytest.raises(UserError, match="CUDA device"):
             create(card_of(qwen_folder, device="cuda"), Setting())
+
+
+class TestNumerics:
+    """Other kernels for the same arithmetic, set for the process before it loads."""
+
+    @pytest.fixture(autouse=True)
+    def as_before(self) -> Iterator[None]:
+        """The switches are the process's own: other tests find them as they were."""
+        import torch
+
+        cuda = torch.backends.cuda
+        before = (
+            cuda.flash_sdp_enabled(),
+            cuda.mem_efficient_sdp_enabled(),
+            cuda.cudnn_sdp_enabled(),
+            cuda.matmul.allow_bf16_reduced_precision_reduction,
+        )
+        yield
+        cuda.enable_flash_sdp(before[0])
+        cuda.enable_mem_efficient_sdp(before[1])
+        cuda.enable_cudnn_sdp(before[2])
+        cuda.matmul.allow_bf16_reduced_precision_reduction = before[3]
+        cuda.matmul.allow_fp16_reduced_precision_reduction = True
+
+    @pytest.mark.parametrize(
+        ("numerics", "fused", "reduced"), [({}, True, True), ({"attention": "math"}, False, True), ({"accumulation": "full"}, True, False)]
+    )
+    def test_what_is_named_is_set_and_nothing_else(
+        self, numerics: dict[str, str], fused: bool, reduced: bool, qwen_folder: Path, card_of: CardOf, call_of: CallOf
+    ) -> None:
+        """And the picture is made all the same."""
+        import torch
+
+        card = card_of(qwen_folder)
+        engine = create(card, Setting(numerics=numerics))
+        engine.load()
+        cuda = torch.backends.cuda
+        assert [cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.cudnn_sdp_enabled()] == [fused] * 3
+        assert cuda.math_sdp_enabled()
+        assert bool(cuda.matmul.allow_bf16_reduced_precision_reduction) is bool(cuda.matmul.allow_fp16_reduced_precision_reduction) is reduced
+        (image,), _ = made(engine, call_of(card))
+        assert image.std() > 0
 
 
 class TestLora:

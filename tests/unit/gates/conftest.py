@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swapgate.gates.evidence import Arm, Cost, Drift, Evidence, ImageScore, Limits, Missing, Null
+from swapgate.gates.evidence import Arm, Cost, Drift, Evidence, ImageScore, Limits, Missing, Null, Repeat
 from swapgate.gates.policy import Policy
 
 NO_LIMITS = Limits(seconds_per_image=None, first_step_seconds=None, memory_mib=None, growth_mib=None, usability_floor=0.0)
@@ -85,6 +85,23 @@ class Build:
         generator = np.random.default_rng(seed)
         times = median * np.exp(generator.normal(0, spread, calls)) * np.where(generator.random(calls) < 0.02, 1.5, 1.0)
         return self.cost(times, **given)
+
+    def processes(self, cost: Cost | None, spread: float = 0.001, n: int = 10, task: str = "cat", seed: int = 7) -> tuple[Repeat, ...]:
+        """The process of `cost` and n - 1 more, which make its first ten calls again, each at its own pace (log-normal spread)."""
+        if cost is None:
+            return ()
+        paces = np.exp(np.random.default_rng(seed).normal(0, spread, n))
+        again = [Repeat(run="r", process=number, task=task, cost=self.paced(cost, float(paces[number]))) for number in range(1, n)]
+        return (Repeat(run="r", process=0, task=task, cost=cost), *again)
+
+    def paced(self, cost: Cost, pace: float, calls: int = 10) -> Cost:
+        """The first calls of a cost, all times longer by the same factor."""
+        times = {
+            name: tuple(float(value) * pace for value in getattr(cost, name)[:calls])
+            for name in ("seconds", "first_step", "text", "denoise", "decode")
+        }
+        rest = {name: getattr(cost, name)[:calls] for name in ("peak_mib", "held_mib", "images", "numbers")}
+        return replace(cost, **times, **rest)
 
     def arm(self, **given: Any) -> Arm:
         made: dict[str, Any] = {

@@ -80,7 +80,9 @@ def test_a_budget_for_nobody_is_a_mistake(evidence: Evidence, gates: tuple[str, 
 def test_every_gate_says_how_many_claims_it_tests(build: Any) -> None:
     """The most tested claims that a pooled cell of each gate can make are the number that the budget is shared by."""
     assert set(CLAIMS) == set(TABLE)
-    both = (build.arm(scores=_scores(build, "a"), cost=build.noisy(3.0, 0.02, 30, 1)), build.arm(scores=_scores(build, "b"), cost=build.cost()))
+    accepted = build.cost()
+    theirs = build.arm(scores=_scores(build, "b"), cost=accepted, processes=build.processes(accepted))
+    both = (build.arm(scores=_scores(build, "a"), cost=build.noisy(3.0, 0.02, 30, 1)), theirs)
     drifts = tuple(build.drift(0.5, 10.0, 0.5, pair=f"p{i}") for i in range(12))
     limits = build.limits(seconds_per_image=9.0, first_step_seconds=9.0, memory_mib=1e6, usability_floor=0.5)
     whole = build.evidence(*both, drifts=drifts, null=build.null(drifts), limits=limits)

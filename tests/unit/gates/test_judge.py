@@ -33,7 +33,9 @@ def all_verdicts(evidence: Any) -> dict[str, Verdict]:
 def evidence_of(build: Any, candidate: Any, **given: Any) -> Any:
     """The candidate against the unchanged run, with equal pictures unless told otherwise."""
     cells = given.pop("drifts", (build.drift(identical=True),) * 60)
-    return build.evidence(candidate, run_of(build), drifts=cells, null=build.null([build.drift(identical=True)] * 20), **given)
+    accepted = run_of(build)
+    accepted = replace(accepted, processes=build.processes(accepted.cost))
+    return build.evidence(candidate, accepted, drifts=cells, null=build.null([build.drift(identical=True)] * 20), **given)
 
 
 def test_every_gate_is_in_the_table_and_no_other() -> None:

@@ -17,8 +17,10 @@ QUICK = Policy(draws=500)
 
 
 def run(build: Any, ours: Any, theirs: Any, policy: Policy = QUICK, pipelines: tuple[str, str] = ("P", "P"), **given: Any) -> Verdict:
-    """The verdict on two costs."""
-    baseline = build.arm(cost=theirs, pipeline=pipelines[1]) if theirs is not None else None
+    """The verdict on two costs; of the second ten processes were measured, unless others are given, that differ by a thousandth."""
+    processes = given.pop("processes", None)
+    measured = build.processes(theirs) if processes is None else processes
+    baseline = build.arm(cost=theirs, pipeline=pipelines[1], processes=measured) if theirs is not None else None
     return judge(build.evidence(build.arm(cost=ours, pipeline=pipelines[0]), baseline, **given), policy)
 
 
@@ -197,11 +199,12 @@ def test_an_engine_that_sees_no_stages_is_judged_on_the_total(build: Any) -> Non
 
 def test_slower_beyond_doubt_but_not_within_the_budget_says_so(build: Any) -> None:
     """Eight calls that are clearly slower cannot clear a share of one in ten thousand: undecided, with both figures."""
-    ours, theirs = build.arm(cost=build.noisy(4.5, 0.05, 8, 1)), build.arm(cost=build.noisy(3.0, 0.05, 8, 2))
+    accepted = build.noisy(3.0, 0.05, 8, 2)
+    ours, theirs = build.arm(cost=build.noisy(4.5, 0.05, 8, 1)), build.arm(cost=accepted, processes=build.processes(accepted))
     verdict = judge(build.evidence(ours, theirs), build.policy.at_most(1e-4))
     assert verdict.status is Status.INCONCLUSIVE
     assert "slower at p = " in verdict.reason
-    assert "share of the run's false-alarm budget is 0.0001: more calls would tell" in verdict.reason
+    assert "share of the run's false-alarm budget is 0.0001: more calls, or more processes in the baseline's null, would tell" in verdict.reason
     assert judge(build.evidence(ours, theirs), build.policy).status is Status.REGRESSION
 
 
@@ -213,3 +216,88 @@ def test_neighbours_measured_in_turn_are_witnesses_of_their_own(build: Any) -> N
     policy = build.policy.at_most(1e-4)
     assert judge(build.evidence(ours, theirs, interleaved=True), policy).status is Status.REGRESSION
     assert judge(build.evidence(ours, theirs), policy).status is Status.INCONCLUSIVE
+
+
+def test_a_baseline_of_one_process_decides_nothing_on_time(build: Any) -> None:
+    """Whatever the change: no claim, with the remedy, and the next command measures it. Ceilings stay what they are."""
+    for seconds in (3.0, 9.0, 1.0):
+        verdict = run(build, build.noisy(seconds, 0.01, 30, 1), build.noisy(3.0, 0.01, 30, 2), processes=())
+        assert verdict.status is Status.INCONCLUSIVE
+        assert "nothing was measured of how much the time differs from process to process: accept again with --null=8" in verdict.reason
+        assert verdict.next == "swapgate calibrate --model=m"
+        assert all(one.p is None and one.low is None for one in verdict.findings)
+    theirs, limits = build.noisy(3.0, 0.01, 30, 2), build.limits(seconds_per_image=5.0)
+    assert run(build, build.noisy(9.0, 0.01, 30, 1), theirs, processes=(), limits=limits).status is Status.REGRESSION
+    assert run(build, build.noisy(3.0, 0.01, 30, 1), theirs, processes=(), limits=limits).status is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_three_processes_are_the_fewest(build: Any, n: int) -> None:
+    """The baseline's own and two more."""
+    theirs = build.noisy(3.0, 0.01, 30, 2)
+    verdict = run(build, build.noisy(3.0, 0.01, 30, 1), theirs, processes=build.processes(theirs, n=n))
+    assert ("nothing was measured" in verdict.reason) is (n < 3)
+
+
+def test_processes_that_differ_as_much_as_the_candidate_does_are_no_alarm(build: Any) -> None:
+    """Ten per cent slower, and ten processes of the baseline differ by six: undecided; where they differ by a thousandth it is red."""
+    ours, theirs = build.noisy(3.3, 0.01, 60, 1), build.noisy(3.0, 0.01, 60, 2)
+    wide = run(build, ours, theirs, processes=build.processes(theirs, spread=0.06))
+    assert wide.status is Status.INCONCLUSIVE
+    assert "10 processes are too few, or differ too much" in wide.reason
+    assert "and 10 processes differ by" in wide.reason
+    assert run(build, ours, theirs).status is Status.REGRESSION
+
+
+def test_unchanged_processes_are_red_within_the_budget_and_bare_bounds_are_not(build: Any) -> None:
+    """Processes with a pace of their own (8 %) at p <= 0.05: below one in twenty with their spread, many without it."""
+    generator, policy = np.random.default_rng(9), build.policy.at_most(0.05)
+    red = Counter()
+    for i in range(60):
+        paces = np.exp(generator.normal(0, 0.08, 8))
+        ours, theirs = build.noisy(3.0 * paces[0], 0.01, 30, 2 * i), build.noisy(3.0 * paces[1], 0.01, 30, 2 * i + 1)
+        again = [build.paced(theirs, float(pace / paces[1])) for pace in paces[1:]]
+        measured = tuple(replace(build.processes(theirs)[0], process=n, cost=theirs if n == 0 else one) for n, one in enumerate(again))
+        spread = run(build, ours, theirs, replace(policy, draws=500), processes=measured)
+        bare = run(build, ours, theirs, replace(policy, draws=500))  # as if processes differed by a thousandth
+        red["with"] += spread.status is Status.REGRESSION
+        red["without"] += bare.status is Status.REGRESSION
+    assert red["with"] <= 3
+    assert red["without"] >= 10
+
+
+def test_the_same_time_to_the_last_digit_is_no_clock(build: Any) -> None:
+    """Constant samples in every process: nothing is known, and nothing is green."""
+    constant = build.cost(3.0, calls=12)
+    verdict = run(build, build.cost(3.0), constant, processes=build.processes(constant, spread=0.0))
+    assert verdict.status is Status.INCONCLUSIVE
+    assert "10 processes took the same time to the last digit, which no clock measures" in verdict.reason
+
+
+def test_arms_in_turn_need_no_other_process(build: Any) -> None:
+    """What both processes shared cancels, and what they did not is in every pair alike: nothing changes there."""
+    ours, theirs = build.noisy(3.0, 0.01, 30, 1), build.noisy(3.0, 0.01, 30, 2)
+    assert run(build, ours, theirs, processes=(), interleaved=True).status is Status.PASS
+    other = run(build, ours, theirs, processes=build.processes(theirs, spread=0.3), interleaved=True)
+    assert other.findings == run(build, ours, theirs, processes=(), interleaved=True).findings
+
+
+def test_the_candidates_own_null_serves_where_the_baseline_has_none(build: Any) -> None:
+    """A run with --null=8 against a baseline of before."""
+    ours, theirs = build.noisy(3.0, 0.01, 30, 1), build.noisy(3.0, 0.01, 30, 2)
+    candidate = build.arm(cost=ours, processes=build.processes(ours))
+    assert judge(build.evidence(candidate, build.arm(cost=theirs)), QUICK).status is Status.PASS
+
+
+def test_a_time_below_the_compute_floor_voids_the_verdict(build: Any) -> None:
+    """Whatever else there is to say: ERROR. A baseline below it cannot be compared with."""
+    limits = build.limits(compute_floor_seconds=2.0, seconds_per_image=5.0)
+    void = run(build, build.noisy(1.0, 0.01, 30, 1), build.noisy(3.0, 0.01, 30, 2), limits=limits)
+    assert void.status is Status.ERROR
+    assert "below the compute floor of 2.00 s: a synchronisation is missing" in void.reason
+    assert len(void.findings) == 1
+    theirs = run(build, build.noisy(3.0, 0.01, 30, 1), build.noisy(1.0, 0.01, 30, 2), limits=limits)
+    assert theirs.status is Status.INCOMPARABLE
+    assert "took 1.00 s, below the compute floor" in theirs.reason
+    held = run(build, build.noisy(3.0, 0.01, 30, 1), build.noisy(3.0, 0.01, 30, 2), limits=limits)
+    assert held.status is Status.PASS

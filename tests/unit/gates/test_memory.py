@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -190,3 +191,36 @@ def test_growth_is_read_within_the_longest_process(build: Any, shift: float) -> 
     steady, leaking = (named(run(build, two_processes(build, leak, shift), level), "growth") for leak in (0.0, 5.0))
     assert (steady.status, steady.effect, steady.n) == (Status.PASS, 0.0, 48)
     assert (leaking.status, leaking.effect) == (Status.REGRESSION, pytest.approx(5.0))
+
+
+@pytest.mark.parametrize(("jitter", "status"), [(0.0, Status.REGRESSION), (200.0, Status.REGRESSION), (600.0, Status.PASS)])
+def test_the_limit_is_never_below_what_the_baselines_processes_differ_by(build: Any, jitter: float, status: Status) -> None:
+    """500 MiB more where 20 GiB allow 400: a change, unless the accepted model differs from itself by as much."""
+    accepted = build.cost(3.0)
+    again = build.cost(3.0, calls=10, peak_mib=[20_000.0 - jitter] * 10)
+    rows = [replace(one, cost=accepted if one.process == 0 else again) for one in build.processes(accepted, n=4)]
+    baseline = build.arm(cost=accepted, processes=tuple(rows))
+    verdict = judge(build.evidence(build.arm(cost=build.cost(3.0, peak_mib=[20_500.0] * 30)), baseline), QUICK)
+    assert named(verdict, "peak").status is status
+    assert named(verdict, "peak").limit == max(400.0, jitter)
+    assert f"peaks of 4 processes of baseline range over {jitter:.0f} MiB" in named(verdict, "peak").reason
+    assert ("which is the limit" in named(verdict, "peak").reason) is (jitter > 400)
+
+
+def test_a_task_is_held_against_its_own_peaks(build: Any) -> None:
+    """What processes differ by in another task is no excuse for this one; the pool counts the highest of all tasks."""
+    accepted = build.cost(3.0)
+    other = [
+        replace(one, task="dog", cost=build.cost(3.0, calls=10, peak_mib=[20_000.0 + 300 * one.process] * 10)) for one in build.processes(accepted)
+    ]
+    baseline = build.arm(cost=accepted, processes=(*build.processes(accepted), *other))
+    ours = build.arm(cost=build.cost(3.0, peak_mib=[20_500.0] * 30))
+    assert named(judge(build.evidence(ours, baseline, task="cat"), QUICK), "peak").limit == 400.0
+    assert named(judge(build.evidence(ours, baseline), QUICK), "peak").limit == 2700.0
+
+
+def test_peaks_of_one_process_are_decided_by_the_floor(build: Any) -> None:
+    """As ever: nothing is said of processes that were not measured."""
+    verdict = run(build, build.cost(3.0, peak_mib=[20_500.0] * 30), build.cost(3.0))
+    assert named(verdict, "peak").status is Status.REGRESSION
+    assert "processes" not in named(verdict, "peak").reason

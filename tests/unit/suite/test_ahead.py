@@ -11,8 +11,9 @@ import pytest
 from scipy.stats import binom
 
 from swapgate.gates import drift, latency, memory, power, stability, usability
-from swapgate.gates.evidence import Arm, Cost, Drift, Evidence, ImageScore, Limits, Null
+from swapgate.gates.evidence import Arm, Cost, Drift, Evidence, ImageScore, Limits, Null, Repeat
 from swapgate.gates.policy import Policy
+from swapgate.gates.processes import between
 from swapgate.gates.verdict import Status, Verdict
 from swapgate.plan import Request
 from swapgate.suite import ahead_cost, ahead_quality
@@ -261,33 +262,68 @@ def test_growth_needs_the_warm_calls_that_the_gate_needs(bench: Any, seeds: int)
 def test_time_reaches_are_those_of_the_power_functions(bench: Any, spread: float) -> None:
     """With the spread and correlation of the accepted calls, at the claim's share."""
     accepted = cost(np.random.default_rng(2).normal(1.0, spread, 400).tolist())
-    ahead = prospect(bench, 12, 5, cost=accepted, accepted_cost=accepted)
+    known = processes(accepted, np.random.default_rng(3))
+    ahead = prospect(bench, 12, 5, cost=accepted, accepted_cost=accepted, processes=known)
     claim = named(ahead_cost.latency(ahead), "total")
-    rough = power.time_harm(59, alpha=0.0005, floor=0.05, cv=spread).smallest
+    apart = between(known, lambda one: one.seconds)
+    assert apart is not None
+    more = (apart.deviation, apart.freedom)
+    rough = power.time_harm(59, alpha=0.0005, floor=0.05, cv=spread, between=more).smallest
     assert claim.n == 59
     assert claim.smallest == pytest.approx(rough, rel=0.15)
-    assert claim.passes is power.time_pass(59, alpha=0.01, floor=0.05, cv=spread).enough
+    assert claim.passes is power.time_pass(59, alpha=0.01, floor=0.05, cv=spread, between=more).enough
     assert not claim.assumed
+
+
+def test_a_plan_against_a_baseline_of_one_process_cannot_decide_time(bench: Any) -> None:
+    """Nothing was measured of what differs between processes: said once with the remedy; arms in turn do not need it."""
+    accepted = cost(np.random.default_rng(2).normal(1.0, 0.01, 59).tolist())
+    ahead = prospect(bench, 12, 5, cost=accepted, accepted_cost=accepted)
+    found = ahead_cost.latency(ahead)
+    assert found.undecided == "fewer than 3 processes measured how much total differs from process to process: accept a run with --null=8"
+    assert named(found, "total").smallest is None
+    turns = replace(ahead, theirs=ahead.calls, other=ahead.known)
+    assert ahead_cost.latency(turns).decidable
+
+
+def test_processes_that_differ_widely_are_a_plan_that_cannot_pass(bench: Any) -> None:
+    """A tenth from process to process: no number of calls shows that nothing got slower by a twentieth."""
+    accepted = cost(np.random.default_rng(2).normal(1.0, 0.01, 59).tolist())
+    known = processes(accepted, np.random.default_rng(3), spread=0.1)
+    claim = named(ahead_cost.latency(prospect(bench, 12, 5, cost=accepted, accepted_cost=accepted, processes=known)), "total")
+    assert "no number of calls can show" in claim.short
+    assert "10 processes differ by" in claim.short
+    assert claim.smallest is None or claim.smallest > 20
 
 
 def test_the_gate_finds_the_slowdown_that_the_plan_names(bench: Any) -> None:
     """Sixty calls of three per cent spread: nine in ten of such runs are red at least, and few at half of it."""
     noise = np.random.default_rng(4)
     accepted = cost(noise.normal(1.0, 0.03, 59).tolist())
-    ahead = prospect(bench, 12, 5, cost=accepted, accepted_cost=accepted)
+    ahead = prospect(bench, 12, 5, cost=accepted, accepted_cost=accepted, processes=processes(accepted, noise))
     claim = named(ahead_cost.latency(ahead), "total")
     assert claim.smallest is not None
 
     def red(slower: float) -> float:
-        arms = [[cost(noise.normal(by, 0.03, 59).tolist()) for by in (1 + slower, 1.0)] for _ in range(40)]
-        return float(np.mean([timed(*both, ahead.policy).status is Status.REGRESSION for both in arms]))
+        paces = np.exp(noise.normal(0, 0.003, (40, 2)))
+        arms = [[cost(noise.normal(by, 0.03, 59) * pace) for by, pace in zip((1 + slower, 1.0), both, strict=True)] for both in paces]
+        return float(np.mean([timed(*both, ahead.policy, ahead.known.processes).status is Status.REGRESSION for both in arms]))
 
     assert red(claim.smallest / 100) >= 0.8
     assert red(claim.smallest / 200) < 0.5
 
 
-def timed(ours: Cost, theirs: Cost, policy: Policy) -> Verdict:
-    arms = [Arm(model="toy", weights="w", accelerator="cpu", cohort="c", pipeline="p", scores=(), cost=one) for one in (ours, theirs)]
+def processes(accepted: Cost, noise: np.random.Generator, n: int = 10, spread: float = 0.003) -> tuple[Repeat, ...]:
+    """The accepted process and n - 1 more of 20 calls each, every one with a pace of its own."""
+    again = [cost(noise.normal(1.0, 0.03, 20) * np.exp(noise.normal(0, spread))) for _ in range(n - 1)]
+    return tuple(Repeat(run="r", process=number, task="t0", cost=one) for number, one in enumerate([accepted, *again]))
+
+
+def timed(ours: Cost, theirs: Cost, policy: Policy, measured: tuple[Repeat, ...]) -> Verdict:
+    arms = [
+        Arm(model="toy", weights="w", accelerator="cpu", cohort="c", pipeline="p", scores=(), cost=one, processes=two)
+        for one, two in ((ours, ()), (theirs, measured))
+    ]
     return latency.judge(replace(evidence((), ()), candidate=arms[0], baseline=arms[1]), replace(policy, draws=1000))
 
 
@@ -386,7 +422,10 @@ def test_stalls_do_not_widen_the_spread_of_a_median(bench: Any) -> None:
     """Three calls in a hundred that took ten times as long leave the middle where it was."""
     times = np.random.default_rng(2).normal(1.0, 0.02, 100).tolist()
     calm, stalled = cost(times), cost([10.0 if n % 33 == 5 else value for n, value in enumerate(times)])
-    found = [named(ahead_cost.latency(prospect(bench, 12, 5, cost=one, accepted_cost=one)), "total").smallest for one in (calm, stalled)]
+    known = processes(calm, np.random.default_rng(3))
+    found = [
+        named(ahead_cost.latency(prospect(bench, 12, 5, cost=one, accepted_cost=one, processes=known)), "total").smallest for one in (calm, stalled)
+    ]
     assert found[1] == pytest.approx(found[0], rel=0.1)
 
 

@@ -36,6 +36,7 @@ def test_a_draft_holds_scores_references_cost_and_the_null_of_its_task(bench: An
     assert cat.cost.calls == 5
     assert cat.quality.null is not None
     assert len(cat.quality.null.drifts) == 2
+    assert [(one.run, one.process, one.task, one.cost.calls) for one in cat.repeats] == [("here", 1, "cat", 2)]
 
 
 def test_a_draft_says_where_it_comes_from(bench: Any) -> None:

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swapgate.cards import Card
+from swapgate.hosts.variations import MATH_ATTENTION, ONE_THREAD
 from swapgate.plan import Call, Request
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.pixels import pixel_hash
 from swapgate.runs.records import Generation
 from swapgate.suite import generate as module
-from swapgate.suite.generate import Work, both_fit, generate, interleave, measure_null, pending, record
+from swapgate.suite.generate import NULL_CALLS, Work, again, both_fit, generate, interleave, measure_null, null_turns, pending, record
 from swapgate.suite.progress import Silent
 from swapgate.suite.session import null_calls
 
@@ -199,9 +200,42 @@ def test_a_null_that_was_cut_off_is_completed_and_not_repeated(bench: Any) -> No
     bench.hosts.interrupt_after = None
     measure_null(suite.run, card, calls, 2, Silent())
     made = [key for _, key in bench.hosts.asked]
-    assert len(made) == len(set(made)) == 2 * len(calls)
-    wanted = {replace(one.first, repeat=repeat).key for one in calls for repeat in (1, 2)}
-    assert set(made) == wanted
+    assert len(made) == len(set(made)) == 2 * 2 * len(calls)
+    assert set(made) == {again(one.first, repeat, turn).key for one in calls for repeat in (1, 2) for turn in (0, 1)}
+
+
+@pytest.mark.parametrize(("calls", "turns"), [(0, 0), (1, 6), (2, 3), (3, 2), (5, 2), (6, 1), (12, 1)])
+def test_a_process_of_the_null_makes_six_calls_at_least(calls: int, turns: int) -> None:
+    """One is left out, and five are the fewest that time is judged by."""
+    assert null_turns(calls) == turns
+    assert calls * turns >= NULL_CALLS or not calls
+
+
+def test_a_process_makes_its_calls_in_the_order_of_the_run_and_then_again(bench: Any) -> None:
+    """So that its first calls stand where those of the run stood; every one under a key of its own."""
+    suite = bench.open()
+    calls = null_calls(suite.plan.calls["toy"])
+    measure_null(suite.run, suite.setup.models[0], calls, 1, Silent())
+    assert [key for _, key in bench.hosts.asked] == [again(one.first, 1, turn).key for turn in (0, 1) for one in calls]
+    assert again(calls[0].first, 1, 0) == replace(calls[0].first, repeat=1)
+    assert len({again(calls[0].first, number, turn).key for number in range(1, 50) for turn in range(6)}) == 49 * 6
+
+
+def test_the_journal_names_the_variation_of_every_process(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the host is told what to set, where there is more to it than threads."""
+    given = []
+
+    def host(card: Card, threads: int | None = None, **more: Any) -> Any:
+        given.append((threads, {name: dict(values) for name, values in more.items()}))
+        return bench.hosts(card, threads)
+
+    monkeypatch.setattr(module, "Host", host)
+    monkeypatch.setattr(module, "at_hand", lambda *told: (MATH_ATTENTION, ONE_THREAD))
+    suite = bench.open(null=4)
+    suite.ensure("toy")
+    assert given == [(None, {}), (None, {}), (None, {"numerics": {"attention": "math"}, "environment": {}}), (None, {}), (1, {})]
+    told = [event["variation"] for event in suite.run.events() if event["event"] == "null"]
+    assert told == ["fresh process", "math attention", "fresh process", "1 thread"]
 
 
 def test_both_fit_when_the_weights_and_their_activations_fit_into_what_is_free(

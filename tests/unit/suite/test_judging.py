@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from swapgate.gates.evidence import Drift
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status
-from swapgate.suite.judging import evidence, null_of, recorded_edits, reference
+from swapgate.suite.judging import evidence, recorded_edits, reference
 from swapgate.suite.planning import Cell
 
 
@@ -149,44 +148,6 @@ def test_an_ab_run_takes_no_models_recorded_rewordings(bench: Any) -> None:
     assert recorded_edits(suite.store, suite.setup, suite.card("toy"), suite.setup.tasks["toy"][0], "en") == ()
 
 
-def test_the_null_compares_repeats_with_the_runs_own_pictures(bench: Any) -> None:
-    """The same model with the same seed draws the same picture here: every repeat is identical."""
-    suite, _ = bench.whole(null=2)
-    card = suite.card("toy")
-    null = null_of(suite, card, suite.setup.tasks["toy"])
-    assert null is not None
-    assert all(drift.identical for drift in null.drifts)
-    assert (null.processes, null.variations) == (2, ("1 thread", "fresh process"))
-    only = null_of(suite, card, suite.setup.tasks["toy"][1:])
-    assert only is not None
-    assert [drift.pair for drift in only.drifts] == ["cat/en/1/0#1", "cat/en/1/0#2"]
-
-
-def test_a_model_that_differs_from_itself_has_a_null_that_says_so(bench: Any) -> None:
-    """The scripted noise is drawn anew for every repeat."""
-    bench.card("toy", noise=0.3)
-    suite, _ = bench.whole(null=1)
-    null = null_of(suite, suite.card("toy"), suite.setup.tasks["toy"])
-    assert null is not None
-    assert all(isinstance(drift, Drift) and not drift.identical and drift.ssim < 1 for drift in null.drifts)
-
-
-def test_a_repeat_counts_once_though_its_process_was_started_twice(bench: Any) -> None:
-    """A resumed run journals the number again; twice the drifts would be twice the certainty."""
-    suite, _ = bench.whole(null=1)
-    suite.run.append({"event": "null", "model": "toy", "repeat": 1, "threads": None})
-    suite.run.append({"event": "null", "model": "toy", "repeat": 2, "threads": 1})
-    null = null_of(suite, suite.card("toy"), suite.setup.tasks["toy"])
-    assert null is not None
-    assert (len(null.drifts), null.processes, null.variations) == (3, 1, ("fresh process",))
-
-
-def test_a_run_that_measured_no_null_has_none(bench: Any) -> None:
-    """Not an empty one."""
-    suite, _ = bench.whole()
-    assert null_of(suite, suite.card("toy"), suite.setup.tasks["toy"]) is None
-
-
 def test_verdicts_name_the_run_in_the_next_command(bench: Any) -> None:
     """A command with a placeholder cannot be typed."""
     _, data = bench.whole()
@@ -222,3 +183,39 @@ def test_the_budget_is_shared_by_the_models_of_the_run(bench: Any) -> None:
         bench.card(name, weights=name)
     shared, _ = bench.whole(models=("weak", *sorted(crowd)), against="toy", policy=policy, gates=("usability",), run_dir=bench.root / "crowd")
     assert shared.verdicts[cell].status is Status.INCONCLUSIVE
+
+
+def test_a_cell_has_every_process_of_the_accepted_run_and_a_task_those_of_all(bench: Any) -> None:
+    """Two more processes as the card says, of two tasks; the variation's time does not count."""
+    bench.whole(null=3)
+    bench.accept()
+    suite, _ = bench.whole(run_dir=bench.root / "second")
+    for task in ("all", "cup", "cat"):
+        processes = evidence(suite, "toy", task).baseline.processes
+        assert sorted((one.run, one.process, one.task) for one in processes) == [("here", n, name) for n in (0, 1, 3) for name in ("cat", "cup")]
+        assert evidence(suite, "toy", task).processes == 3
+        assert evidence(suite, "toy", task).candidate.processes == ()
+
+
+def test_latency_against_a_baseline_is_decided_by_its_processes(bench: Any) -> None:
+    """Unchanged passes where eight processes of the null were measured, and is undecided with the remedy where none was."""
+    bench.whole(null=16)
+    bench.accept()
+    suite, _ = bench.whole(run_dir=bench.root / "second")
+    assert suite.verdict(Cell(gate="latency", model="toy", task="all")).status is Status.PASS
+    for path in (bench.root / "baselines").rglob("*.json"):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data.pop("repeats", None)
+        path.write_text(json.dumps(data), encoding="utf-8")
+    suite, _ = bench.whole(run_dir=bench.root / "third")
+    verdict = suite.verdict(Cell(gate="latency", model="toy", task="all"))
+    assert verdict.status is Status.INCONCLUSIVE
+    assert "accept again with --null=8" in verdict.reason
+    assert verdict.next == "swapgate calibrate --model=toy"
+
+
+def test_the_candidates_own_null_is_in_its_arm(bench: Any) -> None:
+    """The run itself is process 0."""
+    suite, _ = bench.whole(null=3)
+    processes = evidence(suite, "toy", "all").candidate.processes
+    assert [(one.process, one.task) for one in processes] == [(0, "cup"), (0, "cat"), (1, "cup"), (3, "cup"), (1, "cat"), (3, "cat")]

@@ -41,10 +41,10 @@ def named(found: GateAhead, name: str) -> ClaimAhead:
 
 
 def test_the_counts_are_those_of_the_plan_and_of_its_null(bench: Any) -> None:
-    """Nine first images, six rewordings, and three requests repeated in each process of the null."""
+    """Nine first images, six rewordings, and three requests made twice in each process of the null, which makes six calls at least."""
     work = seen(bench, null=2).works[0]
     assert (work.first, work.reworded, work.others, work.calls) == (9, 6, 0, 15)
-    assert (work.repeats, work.processes, work.images) == (6, 2, 15)
+    assert (work.repeats, work.processes, work.images) == (12, 2, 15)
 
 
 def test_images_that_do_not_stand_for_their_round_are_counted_apart(bench: Any) -> None:
@@ -77,7 +77,7 @@ def test_times_are_those_of_the_newest_run(bench: Any) -> None:
     assert work.timed == "run new"
     assert work.seconds_per_image == pytest.approx(median(made))
     assert work.load_seconds == 1.5
-    assert work.seconds == pytest.approx(1.5 + 15 * median(made) + 1.5 + 3 * median(made))
+    assert work.seconds == pytest.approx(1.5 + 15 * median(made) + 1.5 + 6 * median(made))
 
 
 def test_a_run_that_was_judged_comes_before_one_that_goes_on(bench: Any) -> None:
@@ -199,7 +199,7 @@ def test_an_ab_run_is_planned_for_both_arms(bench: Any) -> None:
     """Other pictures are expected there, so drift asks for alignment alone; one model shares the budget."""
     bench.card("other")
     found = seen(bench, models=("toy",), against="other", null=1)
-    assert [(work.model, work.judged, work.repeats) for work in found.works] == [("toy", True, 3), ("other", False, 0)]
+    assert [(work.model, work.judged, work.repeats) for work in found.works] == [("toy", True, 6), ("other", False, 0)]
     assert found.models == 1
     assert [one.name for one in gate(found, "drift").claims] == ["alignment"]
     assert "assumed 16 %" in named(gate(found, "usability"), "difference").basis

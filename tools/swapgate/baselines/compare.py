@@ -30,7 +30,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One draft beside the baseline in its place. parts: what differs (weights, images, scores, cost, null).
+    """One draft beside the baseline in its place. parts: what differs (weights, images, scores, cost, repeats, null).
 
     identical of `shared` requests that both have show the very same pixels; state: whether it was reviewed already.
     """
@@ -102,5 +102,6 @@ def _parts(before: Baseline, after: Baseline) -> tuple[str, ...]:
         "scores": (ours["quality"]["scores"], theirs["quality"]["scores"]),
         "null": (ours["quality"]["null"], theirs["quality"]["null"]),
         "cost": (ours["cost"], theirs["cost"]),
+        "repeats": (ours.get("repeats"), theirs.get("repeats")),
     }
     return tuple(name for name, (one, other) in pairs.items() if rounded(one) != rounded(other))

@@ -36,7 +36,7 @@ class Selection:
 def write(run: Path, baseline: Baseline) -> Path:
     """Write a draft of one model and task; cost figures without a single call are left out."""
     if baseline.cost is not None and not baseline.cost.calls:
-        baseline = replace(baseline, cost=None)
+        baseline = replace(baseline, cost=None, repeats=())
     path = run / DRAFTS / f"{baseline.id}.json"
     write_atomic(path, pretty(baseline.as_json()))
     return path

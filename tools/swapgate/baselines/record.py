@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from swapgate.canonical import rounded
 from swapgate.errors import UserError
-from swapgate.gates.evidence import Arm, Cost, Drift, ImageScore, Null
+from swapgate.gates.evidence import Arm, Cost, Drift, ImageScore, Null, Repeat
 
 SCHEMA = 1
 ANY = "any"  # the cohort of baselines that hold quality only, for whatever hardware
@@ -60,7 +60,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """Accepted samples of one task; `cohort` is "any" (quality only) or where its cost figures may be compared."""
+    """Accepted samples of one task; `cohort` is "any" (quality only) or where its cost figures may be compared.
+
+    repeats: the same first calls in further processes that ran as the card says; () in older files and where none was measured.
+    """
 
     model: str
     task: str
@@ -71,6 +74,7 @@ class Baseline:
     quality: Quality
     cost: Cost | None
     provenance: Provenance
+    repeats: tuple[Repeat, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -90,6 +94,8 @@ class Baseline:
         """
         data = asdict(replace(self, quality=replace(self.quality, scores=())))
         data["quality"]["scores"] = [score.as_json() for score in sorted(self.quality.scores, key=lambda score: score.pair)]
+        if not self.repeats:  # as in the files of before there were any
+            del data["repeats"]
         plain: dict[str, Any] = rounded(_nulls(data))
         return plain
 
@@ -104,7 +110,14 @@ class Baseline:
             scores=self.quality.scores,
             cost=self.cost,
             source=f"baseline {self.id}, run {self.provenance.run}",
+            processes=self.processes(),
         )
+
+    def processes(self) -> tuple[Repeat, ...]:
+        """The cost of every process that was measured, the run's own first; () where there is only that one."""
+        if self.cost is None or not self.repeats:
+            return ()
+        return (Repeat(run=self.provenance.run, process=0, task=self.task, cost=self.cost), *self.repeats)
 
 
 def from_json(data: Any, *, where: str) -> Baseline:
@@ -126,6 +139,7 @@ def from_json(data: Any, *, where: str) -> Baseline:
                 "quality": _quality(data["quality"]),
                 "provenance": _provenance(data["provenance"]),
                 "cost": None if data["cost"] is None else _cost(data["cost"]),
+                "repeats": tuple(Repeat(**{**one, "cost": _cost(one["cost"])}) for one in data.get("repeats", ())),
             }
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -134,12 +148,12 @@ def from_json(data: Any, *, where: str) -> Baseline:
 
 def problems(baseline: Baseline) -> list[str]:
     """What is wrong with the content of a baseline, in words; empty when it can be compared with."""
-    return [*_wrong_names(baseline), *_wrong_scores(baseline.quality), *_wrong_cost(baseline)]
+    return [*_wrong_names(baseline), *_wrong_scores(baseline.quality), *_wrong_null(baseline.quality.null), *_wrong_cost(baseline)]
 
 
 def without_cost(baseline: Baseline) -> Baseline:
     """The quality of `baseline` for the cohort "any"."""
-    return replace(baseline, cohort=ANY, cost=None)
+    return replace(baseline, cohort=ANY, cost=None, repeats=())
 
 
 def _quality(data: Mapping[str, Any]) -> Quality:
@@ -193,30 +207,51 @@ def _wrong_scores(quality: Quality) -> Iterator[str]:
             yield f"{score.pair}: image {score.image!r} is no SHA-256"
         if quality.references.get(score.pair) != score.image:
             yield f"{score.pair}: its score and its reference name different images"
-    for drift in quality.null.drifts if quality.null else ():
-        if not all(_finite(value) for value in (drift.ssim, drift.psnr, drift.clip)):
-            yield f"null of {drift.pair}: not finite"
+
+
+def _wrong_null(null: Null | None) -> Iterator[str]:
+    if null is None:
+        return
+    if not null.drifts:
+        yield "quality.null.drifts is empty: a null without a single repeat says nothing"
+    for drift in null.drifts:
+        wrong = [name for name in ("ssim", "psnr", "clip") if not _finite(getattr(drift, name))]
+        yield from (f"quality.null.drifts of {drift.pair}: {name} is {getattr(drift, name)!r}, not finite" for name in wrong)
+    if not _finite(null.processes) or null.processes < 1:
+        yield f"quality.null.processes is {null.processes!r}: a null is of at least one process"
 
 
 def _wrong_cost(baseline: Baseline) -> Iterator[str]:
-    cost = baseline.cost
-    if cost is None:
-        return
+    total = baseline.provenance.environment.get(_memory_key(baseline.accelerator))
+    if baseline.cost is not None:
+        yield from _wrong_samples("cost", baseline.cost, total)
+    elif baseline.repeats:
+        yield "repeats without a cost that they repeat"
+    keys = [(one.run, one.process) for one in baseline.processes()]
+    if len(set(keys)) != len(keys):
+        yield "repeats name a process twice: it would be counted twice"
+    for place, one in enumerate(baseline.repeats):
+        if one.task != baseline.task:
+            yield f"repeats[{place}].task is {one.task!r} in a baseline of {baseline.task}"
+        yield from _wrong_samples(f"repeats[{place}].cost", one.cost, total)
+
+
+def _wrong_samples(where: str, cost: Cost, total: object) -> Iterator[str]:
+    """total: MiB of the machine's memory, where it is known."""
     if not cost.seconds:
-        yield "cost without a single call"
+        yield f"{where} without a single call"
     for name in ("seconds", "first_step", "peak_mib"):
         wrong = [value for value in getattr(cost, name) if not _finite(value) or value <= 0]
-        yield from (f"cost.{name} holds {value!r}: a measurement is above 0" for value in wrong)
+        yield from (f"{where}.{name} holds {value!r}: a measurement is above 0" for value in wrong)
     for name in ("text", "denoise", "decode", "held_mib"):
         wrong = [value for value in getattr(cost, name) if not _finite(value) or value < 0]
-        yield from (f"cost.{name} holds {value!r}: a measurement is not below 0" for value in wrong)
+        yield from (f"{where}.{name} holds {value!r}: a measurement is not below 0" for value in wrong)
     for name in ("first_step", "text", "denoise", "decode", "peak_mib", "held_mib", "images", "numbers"):
         if (count := len(getattr(cost, name))) not in (0, cost.calls):
-            yield f"cost.{name} has {count} entries for {cost.calls} calls"
-    total = baseline.provenance.environment.get(_memory_key(baseline.accelerator))
+            yield f"{where}.{name} has {count} entries for {cost.calls} calls"
     peak = max((value for value in cost.peak_mib if _finite(value)), default=0.0)
     if _finite(total) and peak > total:
-        yield f"cost.peak_mib reaches {peak:g}, above the {total:g} MiB that the machine has"
+        yield f"{where}.peak_mib reaches {peak:g}, above the {total:g} MiB that the machine has"
 
 
 def _nulls(data: Any) -> Any:

@@ -18,7 +18,10 @@ from swapgate.baselines import guards
 from swapgate.baselines.record import ANY, Baseline, without_cost
 from swapgate.baselines.store import Store, read_baseline
 from swapgate.errors import UserError
+from swapgate.gates.evidence import Null
+from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status, Verdict
+from swapgate.gates.warning import Warn, warnings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +74,12 @@ def accept(
         review = None if include_rejected else reviews.get(draft.id)
         try:
             wanted = keep_null(target(draft, cohort=cohort, with_cost=with_cost), store)
-            refusal = guards.refusal(draft if wanted.cost else replace(draft, cost=None), verdicts, faults, review, reason=reason)
+            refusal = guards.refusal(draft if wanted.cost else replace(draft, cost=None, repeats=()), verdicts, faults, review, reason=reason)
             signed = _signed(wanted, reason, by, verdicts)
             made = _refused(made, draft, refusal) if refusal else _promote(made, run, store, draft, signed)
         except UserError as error:
             made = _refused(made, draft, f"{error.where}: {error.rule}; {error.remedy}")
-    return made
+    return replace(made, lines=(*made.lines, *_warnings(store, made.done)))
 
 
 def reject(run: Path, *, patterns: Sequence[str] = (), reason: str, by: str = "") -> Reviewed:
@@ -122,7 +125,10 @@ def keep_null(wanted: Baseline, store: Store) -> Baseline:
     pairs = {drift.pair.rpartition("#")[0] or drift.pair for drift in old.quality.null.drifts}
     same = all(pair in before and before[pair] == after.get(pair) for pair in pairs)
     if same and (old.weights, old.pipeline) == (wanted.weights, wanted.pipeline):
-        return replace(wanted, quality=replace(wanted.quality, null=old.quality.null))
+        # Of the old run's processes it is kept, too, how much they differ; the new run is one more, and not of their number.
+        accepted = old.repeats if any(one.process == 0 for one in old.repeats) else old.processes()
+        repeats = wanted.repeats or (accepted if wanted.cost else ())
+        return replace(wanted, quality=replace(wanted.quality, null=old.quality.null), repeats=repeats)
     raise UserError(
         where=wanted.id,
         rule="the baseline holds a measured null, which is of other pictures than these, and this run measured none",
@@ -175,6 +181,7 @@ def _promote(made: Reviewed, run: Path, store: Store, draft: Baseline, signed: B
     )
     notes = _notes(store, draft, signed)
     line = f"accepted {signed.id}: {len(signed.quality.scores)} images" + (f", {signed.cost.calls} cost samples" if signed.cost else "")
+    line += f" and {len(signed.repeats)} more processes" if signed.repeats else ""
     lines = (*made.lines, line, *(f"  note: {note}" for note in notes))
     return replace(made, done=(*made.done, signed.id), notes=(*made.notes, *notes), lines=lines)
 
@@ -189,6 +196,27 @@ def _notes(store: Store, draft: Baseline, signed: Baseline) -> list[str]:
     if signed.quality.null is None:
         notes.append("no measured null: the drift gate will not know how much the model differs from itself (pytest --null=4)")
     return notes
+
+
+def _warnings(store: Store, accepted: Sequence[str]) -> list[str]:
+    """What is amiss with the samples that were let in, by model and cohort; a missing null has a note of its own."""
+    places: dict[tuple[str, str], list[Baseline]] = {}
+    for name in accepted:
+        model, cohort, task = name.split("/")
+        if one := store.get(model, cohort, task):
+            places.setdefault((model, cohort), []).append(one)
+    return [f"  warning for {model}/{cohort}: {found.line}" for (model, cohort), held in places.items() for found in _amiss(held)]
+
+
+def _amiss(held: Sequence[Baseline]) -> tuple[Warn, ...]:
+    nulls = [one.quality.null for one in held if one.quality.null]
+    null = (
+        Null(drifts=tuple(drift for one in nulls for drift in one.drifts), processes=max(one.processes for one in nulls), variations=())
+        if nulls
+        else None
+    )
+    costs = {one.task: one.cost for one in held if one.cost}
+    return warnings(costs, [repeat for one in held for repeat in one.processes()], null, Policy())
 
 
 def _refused(made: Reviewed, draft: Baseline, reason: str) -> Reviewed:

@@ -62,6 +62,7 @@ class DiffusersEngine:
 
     def load(self) -> None:
         _settle(self._options)
+        _vary(self._setting.numerics)
         kind = _pipeline_class(self._card)
         self._folder = _folder(self._card, self._options, kind)
         self._pipe = _loaded(self._card, self._options, kind, self._folder, self._dtype)
@@ -239,6 +240,16 @@ def _settle(options: Options) -> None:
     if options.deterministic:
         torch.use_deterministic_algorithms(True, warn_only=True)
     diffusers.utils.logging.disable_progress_bar()
+
+
+def _vary(numerics: Mapping[str, str]) -> None:
+    """Other kernels for the same arithmetic, which stays legal: attention by plain matrix products, products summed in full precision."""
+    if numerics.get("attention") == "math":
+        for enable in (torch.backends.cuda.enable_flash_sdp, torch.backends.cuda.enable_mem_efficient_sdp, torch.backends.cuda.enable_cudnn_sdp):
+            enable(False)
+    if numerics.get("accumulation") == "full":
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
 
 def _pipeline_class(card: Card) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -25,10 +25,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What the host gives an engine: CPU threads (None: the library's choice), images made before a restart."""
+    """What the host gives an engine: CPU threads (None: the library's choice), images made before a restart.
+
+    numerics: another legal way to compute the same ("attention" = "math", "accumulation" = "full"), for engines that have them.
+    """
 
     threads: int | None = None
     images_before: int = 0
+    numerics: Mapping[str, str] = field(default_factory=dict)
 
 
 Factory = Callable[[Card, Setting], "Engine"]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from swapgate.gates.evidence import Evidence, ImageScore
+from swapgate.gates.evidence import FEWEST_PROCESSES, Evidence, ImageScore
 from swapgate.gates.looks import excluded, fewest, worst_miss
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import POOLED, RED, Finding, Status, Verdict, worst
@@ -131,6 +131,8 @@ def _next(gate: str, evidence: Evidence, status: Status, finding: Finding, uncom
         return accept if uncompared else ""
     if status is Status.ERROR or is_absolute(finding.name):
         return again + other
+    if status is Status.INCONCLUSIVE and gate == "latency" and not other and evidence.processes < FEWEST_PROCESSES:
+        return f"swapgate calibrate --model={evidence.model}"
     if status is Status.INCONCLUSIVE:
         return f"{again}{other} --null=3" if gate == "drift" else again + other
     if other:

@@ -6,9 +6,12 @@ Gates are pure functions of `Evidence` and a policy; nothing here knows of files
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+FEWEST_PROCESSES = 3  # two give a spread of a single degree of freedom, whose bounds are a hundred spreads wide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,19 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """The cost of one task in one process, of several that were started as the card says and made the same first calls.
+
+    run, process: which process it was; process 0 is the one that made the run itself, the others repeat its first calls.
+    """
+
+    run: str
+    process: int
+    task: str
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
     """A request of this cell that has no image, and why."""
 
@@ -92,6 +108,8 @@ class Arm:
 
     weights identifies the model's files; cohort is accelerator, placement and declared recipe; accelerator is the slug.
     forwards: (asked, seen) number of transformer forwards of every call whose card states it.
+    processes: what differs from process to process, by process and task, of all tasks of the model that were measured so;
+    empty where a single process is all there is. `cost` is in it as process 0 of its run.
     """
 
     model: str
@@ -104,6 +122,7 @@ class Arm:
     missing: tuple[Missing, ...] = ()
     forwards: tuple[tuple[int, int], ...] = ()
     source: str = ""
+    processes: tuple[Repeat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +130,7 @@ class Drift:
     """How far one candidate image is from the baseline's image of the same request.
 
     ssim in [-1, 1], psnr in dB (capped), clip = cosine of the two pictures; identical: the same pixels.
+    variation: of a drift of the null, how its process differed from the run's ("" where it was not recorded).
     """
 
     pair: str
@@ -118,11 +138,12 @@ class Drift:
     ssim: float
     psnr: float
     clip: float
+    variation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Null:
-    """How much the accepted model differs from itself: drift of repeats in fresh processes and other thread counts."""
+    """How much the accepted model differs from itself: drift of repeats in fresh processes, under every legal variation at hand."""
 
     drifts: tuple[Drift, ...]
     processes: int
@@ -131,13 +152,17 @@ class Null:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The card's absolute limits that hold for this arm's accelerator; None where it sets none."""
+    """The card's absolute limits that hold for this arm's accelerator; None where it sets none.
+
+    compute_floor_seconds: no image can take less, because the arithmetic alone takes as long.
+    """
 
     seconds_per_image: float | None
     first_step_seconds: float | None
     memory_mib: float | None
     growth_mib: float | None
     usability_floor: float
+    compute_floor_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +189,13 @@ class Evidence:
     interleaved: bool = False
     against: str = "baseline"
     planned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def processes(self) -> int:
+        """In how many processes the times of an arm were measured: of the baseline, or of the candidate where those are more."""
+        arms = [arm for arm in (self.baseline, self.candidate) if arm]
+        counts = [Counter(run for run, _ in {(one.run, one.process) for one in arm.processes}) for arm in arms]
+        return max((n for runs in counts for n in runs.values()), default=0)
 
     @property
     def same_weights(self) -> bool:

@@ -1,22 +1,37 @@
 """The latency gate: is an image, or the wait for its first step, slower than the ceiling or than the baseline?
 
 Times are medians over calls, compared as ratios with bootstrap bounds; the first call and loading are reported only.
+Arms that were not measured in turn are different processes, so what differs from process to process is part of every bound
+(`gates.processes`), and where that was never measured nothing is claimed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import ceil, isfinite
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil, isfinite, sqrt
 from statistics import median
+from types import MappingProxyType
 
 from swapgate.gates.compose import by_ceilings, claim, gap, missing, percent, plural, seconds, verdict
 from swapgate.gates.evidence import Cost, Evidence
 from swapgate.gates.policy import Policy
+from swapgate.gates.processes import REMEDY, Between, Read, between, widened
 from swapgate.gates.resampling import Estimate, difference_of_medians, median_bounds, ratio_of_medians
 from swapgate.gates.statistics import mcnemar
 from swapgate.gates.verdict import Finding, Status, Verdict
 
 STAGES = ("text", "denoise", "decode")
+READ: Mapping[str, Read] = MappingProxyType(
+    {
+        "total": lambda cost: cost.seconds,
+        "first step": lambda cost: cost.first_step,
+        "text": lambda cost: cost.text,
+        "denoise": lambda cost: cost.denoise,
+        "decode": lambda cost: cost.decode,
+    }
+)
+"""How a time is read from cost samples, by the name of its claim."""
 
 
 def judge(evidence: Evidence, policy: Policy) -> Verdict:
@@ -25,11 +40,33 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     cost = evidence.candidate.cost
     if stopped or cost is None or not cost.calls:
         return stopped or verdict("latency", evidence, [])
+    if impossible := _impossible(evidence, cost):
+        return verdict("latency", evidence, [impossible])
     ceilings = _ceilings(evidence, cost, policy)
     reported = _reported(cost, evidence.baseline.cost if evidence.baseline else None)
     compared = gap(evidence, cost=True) or _other_work(evidence)
     findings = by_ceilings(evidence, compared, ceilings) if compared else [*_compared(evidence, cost, policy), *ceilings]
     return verdict("latency", evidence, [*findings, *reported], note=_throttling(evidence))
+
+
+def spread_between(evidence: Evidence, name: str) -> Between | None:
+    """How much a time of this evidence differs between processes: of the baseline's, else of the candidate's own repeats; None: unmeasured.
+
+    name: "total", "first step", or one of STAGES.
+    """
+    arms = (evidence.baseline, evidence.candidate)
+    return next((found for arm in arms if arm and (found := between(arm.processes, READ[name]))), None)
+
+
+def _impossible(evidence: Evidence, cost: Cost) -> Finding | None:
+    """Times below what the arithmetic alone takes are no times of finished work, and void every other claim."""
+    floor, middle = evidence.limits.compute_floor_seconds, _median(cost.seconds)
+    if floor is None or middle >= floor:
+        return None
+    reason = (
+        f"an image takes {seconds(middle)}, below the compute floor of {seconds(floor)}: a synchronisation is missing, so no time of this run counts"
+    )
+    return claim("compute floor", Status.ERROR, reason, effect=middle, limit=floor, unit="s", n=cost.calls, candidate=middle)
 
 
 def _ceilings(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
@@ -68,6 +105,10 @@ def _other_work(evidence: Evidence) -> Finding | None:
         if arm and wrong:
             reason = f"{arm.model} ran {wrong[0][1]} forwards a call where its card expects {wrong[0][0]}, so its times are of other work"
             return claim("comparison", Status.INCOMPARABLE, reason)
+    floor, theirs = evidence.limits.compute_floor_seconds, evidence.baseline.cost if evidence.baseline else None
+    if floor is not None and theirs and theirs.calls and _median(theirs.seconds) < floor:
+        reason = f"an image of {evidence.against} took {seconds(_median(theirs.seconds))}, below the compute floor of {seconds(floor)}: accept again"
+        return claim("comparison", Status.INCOMPARABLE, reason)
     return None
 
 
@@ -80,6 +121,31 @@ def _compared(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
     if cost.first_step and other.first_step:
         findings.append(_ratio("first step", cost.first_step, other.first_step, evidence, policy, pad=policy.latency_pad_seconds))
     return findings + _stages(evidence, policy)
+
+
+def _unknown(name: str, ours: Sequence[float], theirs: Sequence[float], evidence: Evidence, *, decides: bool = True) -> Finding | None:
+    """The claim of a time of which nobody knows how much it differs from process to process; None where that was measured."""
+    spread = None if evidence.interleaved else spread_between(evidence, name)
+    if evidence.interleaved or (spread and spread.deviation > 0):
+        return None
+    change = _median(ours) / _median(theirs) - 1
+    seen = f"{name} {seconds(_median(ours))} vs {seconds(_median(theirs))}: {percent(change)}"
+    why = "as of total, nothing was measured of what differs from process to process"
+    if spread:
+        why = f"{spread.processes} processes took the same time to the last digit, which no clock measures: {REMEDY}"
+    elif name == "total":
+        why = f"nothing was measured of how much the time differs from process to process: {REMEDY}"
+    return claim(
+        name,
+        Status.INCONCLUSIVE,
+        f"{seen}; {why}",
+        effect=100 * change,
+        unit="%",
+        n=min(len(ours), len(theirs)),
+        baseline=_median(theirs),
+        candidate=_median(ours),
+        decides=decides,
+    )
 
 
 def _ratio(
@@ -95,14 +161,16 @@ def _ratio(
     if fewest < policy.minimum_calls or min(*ours, *theirs) <= 0:
         reason = _too_few(fewest, policy) if fewest < policy.minimum_calls else "a recorded time is not positive"
         return claim(name, Status.INCONCLUSIVE, f"{name}: {reason}", n=fewest, unit="%")
-    found, added = _estimates(ours, theirs, evidence, policy)
+    if unknown := _unknown(name, ours, theirs, evidence):
+        return unknown
+    found, added = _estimates(name, ours, theirs, evidence, policy)
     p = _p_of_harm(found, ours, theirs, evidence, policy)
     status = _status(found, added, p, policy, pad)
     reason = _ratio_reason(name, ours, theirs, found, policy.latency_floor)
     if status is Status.INCONCLUSIVE:
-        reason += f"; {_would_decide(found, p, policy, fewest)}"
+        reason += f"; {_would_decide(name, found, p, evidence, policy, fewest)}"
     if status in (Status.REGRESSION, Status.INCONCLUSIVE) and not evidence.interleaved:
-        reason += "; the arms were not measured in turn"
+        reason += f"; the arms were not measured in turn{_said_spread(name, evidence)}"
     return _ratio_claim(name, status, reason, found, p, ours, theirs, policy)
 
 
@@ -140,10 +208,12 @@ def _stages(evidence: Evidence, policy: Policy) -> list[Finding]:
 
 def _stage(name: str, ours: Sequence[float], theirs: Sequence[float], total: float, evidence: Evidence, policy: Policy) -> Finding:
     """A stage's ratio, which counts only once the time it adds is also the floor's share of a whole call."""
-    found, added = _estimates(ours, theirs, evidence, policy)
+    same = evidence.baseline is not None and evidence.candidate.pipeline == evidence.baseline.pipeline
+    if unknown := _unknown(name, ours, theirs, evidence, decides=same):
+        return unknown
+    found, added = _estimates(name, ours, theirs, evidence, policy)
     p = _p_of_harm(found, ours, theirs, evidence, policy)
     status = _status(found, added, p, policy, policy.latency_floor * total)
-    same = evidence.baseline is not None and evidence.candidate.pipeline == evidence.baseline.pipeline
     reason = f"{_ratio_reason(name, ours, theirs, found, policy.latency_floor)}; it adds {percent(added.effect / total)} of a whole call"
     if not same:
         reason += "; other pipeline, so reported only"
@@ -186,11 +256,27 @@ def _ratio_reason(name: str, ours: Sequence[float], theirs: Sequence[float], fou
     )
 
 
-def _would_decide(found: Estimate, p: float, policy: Policy, n: int) -> str:
-    """Bounds narrow with the root of n, which gives the calls after which the nearer side of the limit is shown."""
+def _said_spread(name: str, evidence: Evidence) -> str:
+    spread = spread_between(evidence, name)
+    return f", and {spread.processes} processes differ by {percent(spread.deviation).lstrip('+')}" if spread else ""
+
+
+def _would_decide(name: str, found: Estimate, p: float, evidence: Evidence, policy: Policy, n: int) -> str:
+    """Bounds narrow with the root of n, which gives the calls after which the nearer side of the limit is shown.
+
+    What differs between processes stays however many calls are made: where that alone reaches the limit, more processes may help.
+    """
     if found.low > 1 + policy.latency_floor:
         share = f"this claim's share of the run's false-alarm budget is {policy.harm:.2g}"
-        return f"slower at p = {p:.2g}, while {share}: more calls would tell"
+        more = "calls" if evidence.interleaved else "calls, or more processes in the baseline's null,"
+        return f"slower at p = {p:.2g}, while {share}: more {more} would tell"
+    spread = None if evidence.interleaved else spread_between(evidence, name)
+    if spread and 2 * spread.deviation**2 > found.deviation**2 / 2:
+        alone = widened(
+            replace(found, low=found.effect, high=found.effect, deviation=0.0), spread.deviation, spread.freedom, alpha=policy.latency_alpha, log=True
+        )
+        if alone.low <= 1 + policy.latency_floor <= alone.high:
+            return f"{spread.processes} processes are too few, or differ too much, for a limit of {percent(policy.latency_floor)}: a null of more (--null=16)"
     distance = 1 + policy.latency_floor - found.effect
     width = found.high - found.effect if distance > 0 else found.effect - found.low
     factor = (width / distance) ** 2 if distance else float("inf")
@@ -238,11 +324,19 @@ def _measured(values: Sequence[float]) -> list[float]:
     return [value for value in values if isfinite(value) and value > 0]
 
 
-def _estimates(ours: Sequence[float], theirs: Sequence[float], evidence: Evidence, policy: Policy) -> tuple[Estimate, Estimate]:
-    """The ratio and the difference (seconds) of the medians, from the same draws."""
+def _estimates(name: str, ours: Sequence[float], theirs: Sequence[float], evidence: Evidence, policy: Policy) -> tuple[Estimate, Estimate]:
+    """The ratio and the difference (seconds) of the medians, from the same draws, with what differs between the arms' processes."""
     alpha, draws, seed, turns = policy.latency_alpha, policy.draws, policy.seed, evidence.interleaved
     ratio = ratio_of_medians(ours, theirs, alpha=alpha, draws=draws, seed=seed, interleaved=turns)
-    return ratio, difference_of_medians(ours, theirs, alpha=alpha, draws=draws, seed=seed, interleaved=turns)
+    added = difference_of_medians(ours, theirs, alpha=alpha, draws=draws, seed=seed, interleaved=turns)
+    spread = None if turns else spread_between(evidence, name)
+    if spread is None:
+        return ratio, added
+    typical = sqrt((_median(ours) ** 2 + _median(theirs) ** 2) / 2)  # of two medians that each differ by the same share
+    return (
+        widened(ratio, spread.deviation, spread.freedom, alpha=alpha, log=True),
+        widened(added, spread.deviation * typical, spread.freedom, alpha=alpha, log=False),
+    )
 
 
 def _median(values: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from swapgate.gates.compose import by_ceilings, claim, gap, mib, missing, percent, plural, verdict
 from swapgate.gates.evidence import Cost, Evidence
 from swapgate.gates.policy import Policy
+from swapgate.gates.processes import peak_range
 from swapgate.gates.resampling import theil_sen
 from swapgate.gates.verdict import POOLED, Finding, Status, Verdict
 
@@ -38,18 +39,35 @@ def _ceiling(evidence: Evidence, cost: Cost) -> list[Finding]:
 
 
 def _peak(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
-    """The highest peak against the baseline's. Allocation repeats itself, so the floor alone carries the doubt."""
+    """The highest peak against the baseline's.
+
+    Allocation repeats itself, in other processes too: a peak is the same code asking for the same sizes, so the floor alone may carry the
+    doubt where no further process was measured. Where some were, the limit is never below the range of their peaks, since a
+    difference that the accepted model shows against itself is no change.
+    """
     other = evidence.baseline.cost if evidence.baseline else None
     assert other is not None  # `gap` has seen to it
     ours, theirs, n = max(cost.peak_mib), max(other.peak_mib), min(cost.calls, other.calls)
-    limit = max(policy.memory_floor * theirs, policy.memory_limit_mib(evidence.candidate.accelerator))
+    floor = max(policy.memory_floor * theirs, policy.memory_limit_mib(evidence.candidate.accelerator))
+    jitter, processes = _between(evidence)
+    limit = max(floor, jitter)
     added = ours - theirs
     status = Status.REGRESSION if added > limit else Status.IMPROVED if added < -limit else Status.PASS
     share = percent(added / theirs) if theirs else "from nothing"
     reason = f"peak {mib(ours)} vs {mib(theirs)}: {added:+.0f} MiB ({share}), limit +{limit:.0f} MiB"
+    if processes:
+        reason += (
+            f"; peaks of {processes} processes of {evidence.against} range over {jitter:.0f} MiB{', which is the limit' if jitter > floor else ''}"
+        )
     if n < policy.minimum_calls and status is not Status.REGRESSION:
         status, reason = Status.INCONCLUSIVE, f"{reason}; only {plural(n, 'call')} after the first, {policy.minimum_calls} are needed"
     return claim("peak", status, reason, effect=added, limit=limit, unit="MiB", n=n, baseline=theirs, candidate=ours)
+
+
+def _between(evidence: Evidence) -> tuple[float, int]:
+    """The range of peaks over the baseline's processes, on the tasks of this cell; of how many."""
+    repeats = evidence.baseline.processes if evidence.baseline else ()
+    return peak_range(repeats, {one.task for one in repeats} if evidence.task == POOLED else {evidence.task})
 
 
 def _jitter(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:

@@ -118,6 +118,7 @@ def time_harm(
     floor: float,
     cv: float,
     correlation: float = 0.0,
+    between: tuple[float, int] | None = None,
     wanted: float | None = None,
     chance: float = 0.95,
 ) -> Reach:
@@ -125,31 +126,43 @@ def time_harm(
 
     cv: standard deviation of a call's time over its mean; correlation: of a call with the next (AR(1), in [0, 1)), which leaves
     `effective` many of them. Normal limit of the median's logarithm, whose standard error is 1.25 cv / sqrt(n), and
-    Student's t over the blocks of the bootstrap, as `Estimate.p_below` has it.
+    Student's t over the blocks of the bootstrap, as `Estimate.p_below` has it. between: of arms that are two processes, how much processes
+    differ (relative deviation) and the degrees of freedom it is known with; as `processes.widened` has it.
     """
     _check(n, alpha, chance)
     _check_time(floor, cv, correlation)
+    _check_between(between)
 
     def power(calls: int, slowdown: float) -> float:
-        return _time_power(calls, math.log1p(slowdown) - math.log1p(floor), alpha, cv, correlation, student=True)
+        return _time_power(calls, math.log1p(slowdown) - math.log1p(floor), alpha, cv, correlation, between, student=True)
 
-    smallest = _smallest(lambda slowdown: power(n, slowdown), floor + 1000 * max(cv, 1e-9), chance)
+    smallest = _smallest(lambda slowdown: power(n, slowdown), floor + 1000 * max(cv, between[0] if between else 0.0, 1e-9), chance)
     needed = None if wanted is None or wanted <= floor else _fewest(lambda calls: power(calls, wanted), chance)
     return _reach("slower", n, "%", _scaled(smallest, 100), needed, _scaled(wanted, 100), "call")
 
 
-def time_pass(n: int, *, alpha: float, floor: float, cv: float, correlation: float = 0.0, chance: float = 0.95) -> Reach:
+def time_pass(
+    n: int,
+    *,
+    alpha: float,
+    floor: float,
+    cv: float,
+    correlation: float = 0.0,
+    between: tuple[float, int] | None = None,
+    chance: float = 0.95,
+) -> Reach:
     """Whether n calls an arm of an unchanged model pass: the percentile bound of the ratio lies below 1 + floor.
 
     `smallest` is the floor that they pass; the model of the noise is that of `time_harm`.
     """
     _check(n, alpha, chance)
     _check_time(floor, cv, correlation)
+    _check_between(between)
 
     def power(calls: int, limit: float) -> float:
-        return _time_power(calls, math.log1p(limit), alpha, cv, correlation, student=False)
+        return _time_power(calls, math.log1p(limit), alpha, cv, correlation, between, student=between is not None)
 
-    smallest = _smallest(lambda limit: power(n, limit), 1000 * max(cv, 1e-9), chance)
+    smallest = _smallest(lambda limit: power(n, limit), 1000 * max(cv, between[0] if between else 0.0, 1e-9), chance)
     needed = _fewest(lambda calls: power(calls, floor), chance)
     return _reach("not slower", n, "%", _scaled(smallest, 100), needed, 100 * floor, "call")
 
@@ -237,16 +250,21 @@ def effective(n: int, correlation: float) -> float:
     return float(n / (1 + 2 * np.sum((1 - lags / n) * np.arcsin(correlation**lags)) * 2 / math.pi))
 
 
-def _time_power(n: int, distance: float, alpha: float, cv: float, correlation: float, *, student: bool) -> float:
+def _time_power(n: int, distance: float, alpha: float, cv: float, correlation: float, between: tuple[float, int] | None, *, student: bool) -> float:
     """The chance that the log of a ratio of medians clears a limit `distance` below its true value."""
     from swapgate.gates.tails import norm, t
 
     freedom = n // max(1, round(n ** (1 / 3))) - 1
     if freedom < 1:
         return 0.0
-    if cv == 0:
+    inside = _MEDIAN_FACTOR**2 * math.log1p(cv**2) * 2 / effective(n, correlation)
+    if between:
+        more = 2 * between[0] ** 2
+        pooled = (inside + more) ** 2 / (inside**2 / freedom + more**2 / between[1]) if inside + more else freedom
+        inside, freedom = inside + more, max(1, math.floor(pooled + 1e-9))
+    if inside == 0:
         return float(distance > 0)
-    error = _MEDIAN_FACTOR * math.sqrt(math.log1p(cv**2) * 2 / effective(n, correlation))
+    error = math.sqrt(inside)
     quantile = t.isf(alpha, freedom) if student else norm.isf(alpha)
     return float(norm.cdf(distance / error - quantile * _spreads(freedom)).mean())
 
@@ -337,6 +355,11 @@ def _check_rates(limit: float, flips: float) -> None:
 def _check_time(floor: float, cv: float, correlation: float) -> None:
     if not (0 < floor < math.inf and 0 <= cv < math.inf and 0 <= correlation < 1):
         raise ValueError(f"floor above 0, cv from 0 and correlation in [0, 1) are needed, got {floor}, {cv}, {correlation}")
+
+
+def _check_between(between: tuple[float, int] | None) -> None:
+    if between is not None and not (0 <= between[0] < math.inf and between[1] >= 1):
+        raise ValueError(f"a spread between processes from 0 and a degree of freedom at least are needed, got {between}")
 
 
 def _check_mean(floor: float, deviation: float) -> None:

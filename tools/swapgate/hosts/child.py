@@ -64,7 +64,7 @@ class _Child:
         card = card_from_json(message["card"])
         self._board.write("importing")
         try:
-            engine = create(card, Setting(threads=message["threads"], images_before=message["images_before"]))
+            engine = create(card, Setting(threads=message["threads"], images_before=message["images_before"], numerics=message["numerics"]))
             self._board.write("loading")
             begin = time.perf_counter()
             engine.load()

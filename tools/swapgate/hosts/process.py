@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 import weakref
+from collections.abc import Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, Self
 
 from swapgate.cards import Card
@@ -45,6 +46,8 @@ _DEFAULTS = {
     **ALLOCATOR,
 }
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
 Made = list[tuple[Generation, Pixels | None]]
 
 
@@ -66,10 +69,21 @@ class Host:
         card: what to load; `card.timeout_seconds` limits every call.
         threads: CPU threads of the child; None leaves it to the libraries.
         load_seconds: how long loading may take.
+        numerics: another legal way to compute the same; see `engines.registry.Setting`.
+        environment: variables of the child beside, and instead of, those of this process.
     """
 
-    def __init__(self, card: Card, threads: int | None = None, *, load_seconds: float = LOAD_SECONDS) -> None:
+    def __init__(
+        self,
+        card: Card,
+        threads: int | None = None,
+        *,
+        load_seconds: float = LOAD_SECONDS,
+        numerics: Mapping[str, str] = _NOTHING,
+        environment: Mapping[str, str] = _NOTHING,
+    ) -> None:
         self._card, self._threads, self._load_seconds = card, threads, load_seconds
+        self._numerics, self._environment = dict(numerics), dict(environment)
         self._process: _Process | None = None
         self._loads: list[Loaded] = []
         self._images_asked = self._restarts = 0
@@ -113,11 +127,9 @@ class Host:
 
     def _begin(self) -> Loaded:
         self._discard()
-        self._process = _Process(self._threads)
-        answer = self._process.ask(
-            {"op": "start", "card": wire.card_to_json(self._card), "threads": self._threads, "images_before": self._images_asked},
-            self._load_seconds,
-        )
+        self._process = _Process(self._threads, self._environment)
+        message = {"op": "start", "card": wire.card_to_json(self._card), "threads": self._threads, "images_before": self._images_asked}
+        answer = self._process.ask({**message, "numerics": self._numerics}, self._load_seconds)
         if isinstance(answer, Failure) or answer["kind"] == "failed":
             failure = answer if isinstance(answer, Failure) else Failure(**answer["failure"])
             self._discard()
@@ -217,7 +229,7 @@ class Host:
 class _Process:
     """A child with its connection, board and log."""
 
-    def __init__(self, threads: int | None) -> None:
+    def __init__(self, threads: int | None, environment: Mapping[str, str]) -> None:
         self._board = Board.create()
         self._board.write("starting")
         self._log: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
@@ -228,7 +240,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
-                env=_environment(threads),
+                env=_environment(threads) | dict(environment),
                 pass_fds=(theirs.fileno(), self._board.descriptor),
             )
         self._connection = Connection(ours.detach())

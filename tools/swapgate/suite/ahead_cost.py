@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import mean, median, quantiles
+from typing import Any
 
 from swapgate.gates import power
 from swapgate.gates.compose import mib, plural, seconds
-from swapgate.gates.evidence import Cost
-from swapgate.gates.latency import STAGES
+from swapgate.gates.evidence import FEWEST_PROCESSES, Cost
+from swapgate.gates.latency import READ, STAGES
+from swapgate.gates.processes import Between, between, peak_range
 from swapgate.suite.earlier import Earlier
 from swapgate.suite.prospect import CHANCE, ClaimAhead, GateAhead, Prospect, closed
 
@@ -133,14 +135,31 @@ def _ratio(name: str, prospect: Prospect, clock: _Clock, pad: float) -> ClaimAhe
     if n < policy.minimum_calls:
         short = f"{plural(n, 'call')} after the first cannot decide on time, {policy.minimum_calls} are needed"
         return _timed(name, n, allowed, None, False, short, clock)
-    beyond = power.time_harm(n, alpha=policy.harm, floor=floor, cv=clock.cv, correlation=clock.correlation).smallest
-    padded = power.time_harm(n, alpha=policy.latency_alpha, floor=allowed, cv=clock.cv, correlation=clock.correlation).smallest
-    within = power.time_pass(n, alpha=policy.latency_alpha, floor=allowed, cv=clock.cv, correlation=clock.correlation)
+    spread, apart = None, prospect.theirs is None
+    if apart and ((spread := between(prospect.known.processes, READ[name])) is None or spread.deviation == 0):
+        return _timed(name, n, allowed, None, False, _unmeasured(name), clock)
+    more = (spread.deviation, spread.freedom) if spread else None
+    noise: dict[str, Any] = {"cv": clock.cv, "correlation": clock.correlation, "between": more}
+    beyond = power.time_harm(n, alpha=policy.harm, floor=floor, **noise).smallest
+    padded = power.time_harm(n, alpha=policy.latency_alpha, floor=allowed, **noise).smallest
+    within = power.time_pass(n, alpha=policy.latency_alpha, floor=allowed, **noise)
     found = None if beyond is None or padded is None else max(beyond, padded) / 100
-    return _timed(name, n, allowed, found, within.enough, _short(name, n, allowed, found, within), clock)
+    clock = replace(clock, said=f"{clock.said}; {_said(spread)}") if spread else clock
+    return _timed(name, n, allowed, found, within.enough, _short(name, n, allowed, found, within, spread), clock)
 
 
-def _short(name: str, n: int, floor: float, found: float | None, within: power.Reach) -> str:
+def _unmeasured(name: str) -> str:
+    why = f"fewer than {FEWEST_PROCESSES} processes measured how much {name} differs from process to process"
+    return f"{why}: accept a run with --null=8" if name == "total" else f"nor how much {name} does"
+
+
+def _said(spread: Between) -> str:
+    return f"{spread.processes} processes differ by {100 * spread.deviation:.3g} %"
+
+
+def _short(name: str, n: int, floor: float, found: float | None, within: power.Reach, spread: Between | None) -> str:
+    if not within.enough and spread and within.needed is None:
+        return f"{_said(spread)}, so no number of calls can show that {name} got no slower (limit {100 * floor:.3g} %): a null of more processes, --null=16"
     if not within.enough:
         more = f"; {within.needed} an arm would" if within.needed else ""
         return f"{plural(n, 'call')} cannot show that {name} got no slower (limit {100 * floor:.3g} %){more}"
@@ -226,12 +245,14 @@ def _peak(prospect: Prospect) -> ClaimAhead:
     known, policy, n = prospect.known, prospect.policy, _calls(prospect)
     theirs = prospect.other.cost if prospect.other else known.accepted_cost
     base = max(theirs.peak_mib) if theirs and theirs.peak_mib else 0.0
-    least = policy.memory_limit_mib(known.accelerator)
+    jitter, processes = (0.0, 0) if prospect.other else peak_range(known.processes, {one.task for one in known.processes})
+    least = max(policy.memory_limit_mib(known.accelerator), jitter)
     found = power.memory(n, baseline_mib=base, share=policy.memory_floor, least_mib=least, calls=policy.minimum_calls)
     passes = n >= policy.minimum_calls
     short = "" if passes else f"{plural(n, 'call')} after the first cannot decide on memory, {policy.minimum_calls} are needed"
     limit = max(policy.memory_floor * base, least)
     said = f"peak {mib(base)}" if base else "no earlier peak: the smallest limit of this kind of device"
+    said += f", which ranges over {jitter:.0f} MiB in {processes} processes" if processes else ""
     return ClaimAhead(
         name="peak", n=n, noun="call", unit="MiB", limit=limit, smallest=found.smallest, passes=passes, short=short, basis=said, assumed=not base
     )

@@ -91,6 +91,7 @@ def pooled(arms: Sequence[Arm]) -> Arm | None:
         arms[0],
         scores=tuple(score for one in arms for score in one.scores),
         cost=_joined([c for c in costs if c]) if all(costs) else None,
+        processes=tuple(process for one in arms for process in one.processes),
     )
 
 
@@ -104,6 +105,7 @@ def limits(card: Card, loaded: Loaded | None, task: Task | None) -> Limits:
         memory_mib=found.memory_mib,
         growth_mib=found.growth_mib,
         usability_floor=floor,
+        compute_floor_seconds=found.compute_floor_seconds,
     )
 
 
@@ -119,7 +121,8 @@ def _joined(costs: Sequence[Cost]) -> Cost:
 
     names = ("seconds", "first_step", "text", "denoise", "decode", "peak_mib", "held_mib", "images", "numbers")
     joined: Mapping[str, tuple[float, ...]] = {name: all_of(name) for name in names}
-    return replace(costs[0], **joined)  # type: ignore[arg-type]
+    throttled = tuple(sorted({reason for one in costs for reason in one.throttled}))
+    return replace(costs[0], throttled=throttled, **joined)  # type: ignore[arg-type]
 
 
 def _missing(request: Request, generation: Generation) -> Missing:

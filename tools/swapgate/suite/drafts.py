@@ -8,7 +8,7 @@ from swapgate.baselines.draft import write
 from swapgate.baselines.store import Baseline, Provenance, Quality
 from swapgate.cards import Card
 from swapgate.suite.arms import arm, cohort_of
-from swapgate.suite.judging import null_of
+from swapgate.suite.repeats import null_of, repeats_of
 from swapgate.tasks import Task
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def _draft(suite: Suite, card: Card, task: Task) -> Baseline | None:
         pipeline=ours.pipeline,
         weights=loaded.weights,
         cost=ours.cost,
+        repeats=repeats_of(suite, card, task) if ours.cost else (),
         quality=Quality(scores=ours.scores, references={score.pair: score.image for score in ours.scores}, null=null_of(suite, card, [task])),
         provenance=Provenance(
             run=suite.run.id,

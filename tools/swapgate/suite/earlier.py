@@ -16,7 +16,7 @@ from swapgate.baselines.store import ANY, Baseline, Choice, Store
 from swapgate.canonical import dumps, read_json
 from swapgate.cards import Card
 from swapgate.errors import UserError
-from swapgate.gates.evidence import Cost, ImageScore, Null
+from swapgate.gates.evidence import Cost, ImageScore, Null, Repeat
 from swapgate.plan import Request
 from swapgate.runs.environment import accelerators
 from swapgate.runs.folder import RunFolder
@@ -34,7 +34,7 @@ class Earlier:
     run: the newest run of the same recipe, "" for none; accelerator, cohort: those of that run, else of the accepted cost; else the
     kind of device that this machine has, and "".
     seconds: median seconds per image by (width, height); timed: where they and load_seconds come from. cost: samples for
-    spreads, measured in `cost_source`; accepted_cost: what time and memory are compared with. scores and null are accepted
+    spreads, measured in `cost_source`; accepted_cost: what time and memory are compared with, processes: what its processes cost. scores and null are accepted
     ones (`quality_source`); repeated: the same requests, accepted and in the newest run, of the same weights.
     """
 
@@ -48,6 +48,7 @@ class Earlier:
     cost: Cost | None = None
     cost_source: str = ""
     accepted_cost: Cost | None = None
+    processes: tuple[Repeat, ...] = ()
     no_cost: str = ""
     scores: tuple[ImageScore, ...] = ()
     pipeline: str = ""
@@ -82,6 +83,7 @@ def earlier(card: Card, tasks: Sequence[Task], store: Store, runs: Path) -> Earl
         cohort=cohort,
         seconds={},
         accepted_cost=accepted_cost,
+        processes=tuple(repeat for one in costs for repeat in one.processes()) if accepted_cost else (),
         no_cost="; ".join(dict.fromkeys(choice.no_cost for choice in choices if choice.no_cost)) if accepted_cost is None else "",
         scores=tuple(score for one in quality for score in one.quality.scores),
         pipeline=card.pipeline or card.engine,

@@ -7,15 +7,19 @@ changes every time, so that drift of the machine falls on both alike (duet bench
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 from swapgate.cards import Card
 from swapgate.errors import UserError
 from swapgate.hosts.process import Host, HostFailed
-from swapgate.plan import Call
+from swapgate.hosts.variations import PLAIN, Variation, at_hand, numbered
+from swapgate.plan import Call, Request
+from swapgate.runs.environment import accelerators
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.pixels import Pixels
 from swapgate.runs.records import Failure, Generation
@@ -23,6 +27,8 @@ from swapgate.suite.progress import Progress
 
 MEMORY_SHARE = 0.8  # two models are kept loaded side by side only when both fit into this share of what is free
 TOGETHER, APART = "interleaved", "one-after-other"  # events: how the arms of an A/B run were made
+NULL_CALLS = 6  # a process of the null makes as many calls at least: its first is left out, and five give a median
+_TURN = 10_000  # processes of a null are fewer
 LOADED_PER_FILE = 1.6  # a loaded model with its activations takes about this many times its weight files (bf16 to bf16)
 
 
@@ -80,15 +86,31 @@ def load_again(run: RunFolder, card: Card, progress: Progress, *, after: After) 
 
 
 def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: int, progress: Progress) -> None:
-    """Repeat `calls` in fresh processes; every second one with a single thread, a legal variation of the same thing."""
+    """Repeat `calls` in fresh processes; every second one under a legal variation of the same thing (`hosts.variations`).
+
+    A process makes them again in the same order until it has made NULL_CALLS, so that its pace is told from the noise of its calls.
+    """
+    loaded, found = run.loaded().get(card.id), accelerators()
+    devices = found["names"] if found else []
+    variations = at_hand(card, loaded.accelerator if loaded else "cpu", devices, os.environ.get("CUDA_VISIBLE_DEVICES"))
     for number in range(1, processes + 1):
-        threads = 1 if number % 2 == 0 else None
-        repeats = tuple(_repeat(call, number) for call in calls)
+        variation = numbered(number, variations)
+        repeats = tuple(_repeat(call, number, turn) for turn in range(null_turns(len(calls))) for call in calls)
         work = pending(run, card, [repeats])
         if work.calls:
-            progress.note(f"{card.id}: measuring the null, process {number} of {processes}" + (", one thread" if threads else ""))
-            run.append({"event": "null", "model": card.id, "repeat": number, "threads": threads})
-            _generate_together(run, [work], progress, lambda _: None, threads=threads, null=True)
+            progress.note(f"{card.id}: measuring the null, process {number} of {processes}" + ("" if variation.plain else f", {variation.name}"))
+            run.append({"event": "null", "model": card.id, "repeat": number, "threads": variation.threads, "variation": variation.name})
+            _generate_together(run, [work], progress, lambda _: None, variation=variation)
+
+
+def null_turns(calls: int) -> int:
+    """How often a process of the null makes its calls."""
+    return max(1, -(-NULL_CALLS // calls)) if calls else 0
+
+
+def again(request: Request, number: int, turn: int) -> Request:
+    """The request as process `number` (from 1) of the null makes it in its turn `turn` (from 0)."""
+    return replace(request, repeat=number + turn * _TURN)
 
 
 def both_fit(cards: Sequence[Card]) -> bool:
@@ -106,25 +128,18 @@ def interleave(calls: Mapping[str, Sequence[Call]], turn: int = 0) -> Iterator[t
         yield from ((model, calls[model][number]) for model in order if number < len(calls[model]))
 
 
-def _repeat(call: Call, number: int) -> Call:
-    return Call(requests=tuple(replace(request, repeat=number) for request in call.requests))
+def _repeat(call: Call, number: int, turn: int) -> Call:
+    return Call(requests=tuple(again(request, number, turn) for request in call.requests))
 
 
 def _generate_together(
-    run: RunFolder,
-    works: Sequence[Work],
-    progress: Progress,
-    after: After,
-    *,
-    look: Look = no_look,
-    threads: int | None = None,
-    null: bool = False,
+    run: RunFolder, works: Sequence[Work], progress: Progress, after: After, *, look: Look = no_look, variation: Variation | None = None
 ) -> None:
     with ExitStack() as stack:
         hosts: dict[str, Host] = {}
         for work in works:
             progress.loading(work.card.id)
-            host = _started(run, stack, work, threads, null)
+            host = _started(run, stack, work, variation)
             if host:
                 hosts[work.card.id] = host
             progress.begin(work.card.id, work.planned, work.done)
@@ -143,8 +158,11 @@ def _make_rounds(run: RunFolder, hosts: Mapping[str, Host], works: Sequence[Work
         wanted = look(number)
 
 
-def _started(run: RunFolder, stack: ExitStack, work: Work, threads: int | None, null: bool) -> Host | None:
-    host = stack.enter_context(Host(work.card, threads=threads))
+def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation | None) -> Host | None:
+    """The host of a model, or None where it cannot be loaded. `variation` is given for a process of the null, whose loading is not the run's."""
+    how = variation or PLAIN
+    more: dict[str, Any] = {"numerics": how.numerics, "environment": how.environment} if how.numerics or how.environment else {}
+    host = stack.enter_context(Host(work.card, threads=how.threads, **more))
     try:
         loaded = host.start()
     except (HostFailed, UserError) as error:
@@ -154,7 +172,7 @@ def _started(run: RunFolder, stack: ExitStack, work: Work, threads: int | None, 
         for call in work.calls:
             record(run, [(_failed(call, index, failure), None) for index in range(len(call.requests))])
         return None
-    if not null:
+    if variation is None:
         run.add_loaded(loaded)
     return host
 

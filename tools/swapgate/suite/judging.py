@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from swapgate.baselines.store import Baseline, Choice, Store
 from swapgate.cards import Card
 from swapgate.gates.compose import cluster
-from swapgate.gates.evidence import Arm, Drift, Evidence, Null
+from swapgate.gates.evidence import Arm, Drift, Evidence, Null, Repeat
 from swapgate.gates.verdict import POOLED
 from swapgate.suite.arms import arm, changed_requests, cohort_of, limits, pooled
 from swapgate.suite.planning import Setup
+from swapgate.suite.repeats import repeats_of
 from swapgate.suite.scoring import judge_name, rescaled
 from swapgate.tasks import Task
 
@@ -53,6 +54,18 @@ def reference(suite: Suite, card: Card, tasks: Sequence[Task], until: int | None
     return _accepted(suite, card, tasks)
 
 
+def own_processes(suite: Suite, card: Card) -> tuple[Repeat, ...]:
+    """What this run's own null shows of a model's processes, over all its tasks; () where none was measured.
+
+    A process keeps its pace whatever it draws, so a single task's cell is held against what all tasks show of it.
+    """
+    again = {task.id: repeats_of(suite, card, task) for task in suite.setup.tasks[card.id]}
+    recorded = suite.seen(card, len(suite.schedules[card.id].rounds))
+    first = {task.id: arm(recorded, [task], card.id).cost for task in suite.setup.tasks[card.id] if again[task.id]}
+    run = [Repeat(run=suite.run.id, process=0, task=task, cost=cost) for task, cost in first.items() if cost]
+    return (*run, *(one for repeats in again.values() for one in repeats))
+
+
 def recorded_edits(store: Store, setup: Setup, card: Card, task: Task, language: str) -> tuple[str, ...]:
     """The rewordings that an accepted baseline of this model was measured with; none in an A/B run, whose arms need the same ones."""
     if setup.against is not None:
@@ -65,32 +78,10 @@ def recorded_edits(store: Store, setup: Setup, card: Card, task: Task, language:
     return ()
 
 
-def null_of(suite: Suite, card: Card, tasks: Sequence[Task]) -> Null | None:
-    """The null that this run measured for a model: its repeats against its own pictures; None when it measured none."""
-    from swapgate.suite.session import null_calls
-
-    made = suite.run.generations()
-    names = {task.id for task in tasks}
-    asked = [request for call in null_calls(suite.plan.calls[card.id]) for request in call.requests if request.task in names]
-    pairs, variations = [], {}
-    # A process that was cut off was started again on resumption, with the same number: its repeats count once.
-    processes = {event["repeat"]: event["threads"] for event in suite.run.events() if event["event"] == "null" and event["model"] == card.id}
-    for number, threads in processes.items():
-        for request in asked:
-            first, again = made.get(request.key), made.get(replace(request, repeat=number).key)
-            if first and again and first.image and again.image:
-                pairs.append((f"{request.pair}#{number}", again.image, first.image))
-                variations[number] = f"{threads} thread" if threads else "fresh process"
-    if not pairs:
-        return None
-    drifts = suite.scorer(card).drifts(pairs, suite.run.load_image)
-    return Null(drifts=tuple(drifts), processes=len(variations), variations=tuple(sorted(set(variations.values()))))
-
-
 def _evidence(suite: Suite, card: Card, task: str, until: int) -> Evidence:
     tasks = [one for one in suite.setup.tasks[card.id] if task in (POOLED, one.id)]
     recorded = suite.seen(card, until)
-    ours = arm(recorded, tasks, card.id)
+    ours = replace(arm(recorded, tasks, card.id), processes=own_processes(suite, card))
     other = reference(suite, card, tasks, until)
     changed = [] if suite.setup.against else changed_requests(ours.scores, other.arm.scores if other.arm else ())
     incomparable = other.incomparable
@@ -128,7 +119,8 @@ def _accepted(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
     loaded = suite.run.loaded().get(card.id)
     if loaded is None:
         return Reference(arm=None, null=None, accepted="the model was not loaded", incomparable="", no_cost="nothing was measured")
-    choices = [suite.store.find(card.id, cohort_of(card, loaded), task.id) for task in tasks]
+    every = {task.id: suite.store.find(card.id, cohort_of(card, loaded), task.id) for task in suite.setup.tasks[card.id]}
+    choices = [every[task.id] for task in tasks]
     arms = [_baseline_arm(suite, card, choice) for choice in choices]
     found = tuple(choice.quality for choice in choices if choice.quality)
     nulls = [baseline.quality.null for baseline in found if baseline.quality.null]
@@ -141,8 +133,10 @@ def _accepted(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
         if nulls
         else None
     )
+    pool = pooled([one for one in arms if one])
+    processes = tuple(repeat for choice in every.values() if choice.cost for repeat in choice.cost.processes())
     return Reference(
-        arm=pooled([one for one in arms if one]),
+        arm=replace(pool, processes=processes) if pool else None,
         null=null,
         accepted=choices[0].reason,
         baselines=found,

@@ -19,6 +19,7 @@ from swapgate.gates.policy import Policy, read_policy
 from swapgate.plan import Call, Plan, Request
 from swapgate.suite import ahead_cost, ahead_quality
 from swapgate.suite.earlier import Earlier, earlier
+from swapgate.suite.generate import null_turns
 from swapgate.suite.judging import recorded_edits
 from swapgate.suite.options import Options
 from swapgate.suite.planning import Setup, build_plan, prepare
@@ -159,7 +160,8 @@ def _work(card: Card, setup: Setup, calls: Sequence[Call], known: Earlier) -> Wo
     stands = {task.id: task.protocol.counted_index for task in setup.tasks[card.id]}
     kinds = Counter(_kind(request, stands[request.task]) for call in calls for request in call.requests)
     processes = setup.options.null if card in setup.models else 0
-    again = [request for call in null_calls(calls) for request in call.requests] if processes else []
+    first = null_calls(calls)
+    again = [request for _ in range(null_turns(len(first))) for call in first for request in call.requests] if processes else []
     requests = [request for call in calls for request in call.requests]
     once, repeat = _making(requests, known), _making(again, known)
     load = known.load_seconds
