@@ -123,6 +123,30 @@ def test_a_claim_of_unchanged_processes_is_false_no_more_often_than_it_says() ->
     assert wrong > 5, "as often as it may, and not never"
 
 
+def test_a_candidate_is_held_against_the_centre_of_the_processes(build: Any) -> None:
+    """The run's own process was 3 % slow by chance: that is taken off, and one process differs from six less than from another one."""
+    paces = (0.03, -0.006, -0.006, -0.006, -0.006, -0.006)
+    found = between([repeat(build.cost(math.exp(pace), calls=8), n) for n, pace in enumerate(paces)], read)
+    assert found is not None
+    assert (found.offset, found.about) == (pytest.approx(0.03), 6)
+    assert found.apart == pytest.approx(found.deviation * math.sqrt((1 + 1 / 6) / 2))
+    without = between([repeat(build.cost(math.exp(pace), calls=8), n + 1) for n, pace in enumerate(paces)], read)
+    assert without is not None
+    assert (without.offset, without.about, without.apart) == (0.0, 1, pytest.approx(without.deviation))
+
+
+def test_claims_against_the_centre_are_false_no_more_often_than_they_say(build: Any) -> None:
+    """A candidate and six processes of one pace (2 %): a ratio above 1 is claimed at p <= 0.01 in about 1 % of 4,000 runs."""
+    generator, wrong = np.random.default_rng(5), 0
+    for _ in range(4000):
+        paces, candidate = generator.normal(0, 0.02, 6), generator.normal(0, 0.02)
+        spread, offset = float(np.std(paces, ddof=1)), float(paces[0] - paces.mean())
+        effect = math.exp(candidate - paces[0] + offset)
+        seen = Estimate(effect=effect, low=effect, high=effect, deviation=1e-6, blocks=15)
+        wrong += widened(seen, spread * math.sqrt((1 + 1 / 6) / 2), 5, alpha=0.01, log=True).p_below(1.0, log=True) <= 0.01
+    assert 40 - 3 * math.sqrt(40) < wrong < 40 + 3 * math.sqrt(40)
+
+
 def test_peaks_range_over_processes_at_the_same_calls(build: Any) -> None:
     """Of the tasks that are asked for; a later peak of the run is not in it."""
     peak = lambda *mib: build.cost(1.0, calls=len(mib), peak_mib=mib)  # noqa: E731

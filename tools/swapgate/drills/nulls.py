@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from swapgate.gates.budget import settle
 from swapgate.gates.compose import claim, verdict
-from swapgate.gates.evidence import Arm, Cost, Drift, Evidence, ImageScore, Limits, Null
+from swapgate.gates.evidence import Arm, Cost, Drift, Evidence, ImageScore, Limits, Null, Repeat
 from swapgate.gates.judge import judge
 from swapgate.gates.policy import Policy
 from swapgate.gates.statistics import conformal_rank, exceedance_p, mcnemar, rate_upper
@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 PROMPTS, SEEDS, NULL_PROCESSES = 12, 5, 4
+TIMED = 4  # of eight processes of a null, those that run as the card says
 IMAGES = PROMPTS * SEEDS
 REWORDED = PROMPTS * 4
 _SECONDS, _HELD_MIB, _PEAK_MIB = 3.0, 18_000.0, 20_000.0
@@ -45,7 +46,8 @@ class Noise:
 
     times: draws [runs, n] factors of the time of a call; warming: rise of the time from the baseline's first call to the candidate's last;
     second_mode: chance of a picture to come in its other mode; turned: chance of a pair to be judged otherwise in the two runs;
-    together: share of those turns that whole prompts make together.
+    together: share of those turns that whole prompts make together; pace: relative deviation between processes, of which the baseline
+    has TIMED more than its own.
     """
 
     times: Callable[[np.random.Generator, int, int], Floats]
@@ -53,6 +55,7 @@ class Noise:
     second_mode: float = 0.0
     turned: float = 0.03
     together: float = 0.0
+    pace: float = 0.01
 
 
 def normal(generator: np.random.Generator, runs: int, n: int) -> Floats:
@@ -152,6 +155,7 @@ class _Drawn:
     """Samples of many runs, the run first in every shape; index 0 of a pair is the baseline, 1 the candidate."""
 
     times: tuple[Floats, Floats]
+    repeats: Floats
     held: Floats
     usable: tuple[Flags, Flags]
     other: Flags
@@ -162,22 +166,25 @@ class _Drawn:
 
 def _draw(noise: Noise, runs: int, generator: np.random.Generator) -> _Drawn:
     calls = IMAGES + REWORDED
+    paces = np.exp(noise.pace * generator.standard_normal((runs, TIMED + 2, 1)))
+    again = noise.times(generator, runs, TIMED * PROMPTS).reshape(runs, TIMED, PROMPTS) * paces[:, 2:]
     factor = noise.times(generator, runs, 2 * calls) * np.linspace(1, 1 + noise.warming, 2 * calls)
     usual = generator.random((runs, PROMPTS, SEEDS)) < generator.beta(12, 1, (runs, PROMPTS, 1))
     turned = [_turned(noise, usual.shape, generator) for _ in range(2)]  # a turned answer is of another picture
     before, after = (usual ^ one for one in turned)
     modes = generator.random((2, runs, IMAGES)) < noise.second_mode
-    again = generator.random((runs, PROMPTS, NULL_PROCESSES)) < noise.second_mode
-    turned_again = generator.random(again.shape) < noise.turned / 2
+    other_mode = generator.random((runs, PROMPTS, NULL_PROCESSES)) < noise.second_mode
+    turned_again = generator.random(other_mode.shape) < noise.turned / 2
     first = modes[0].reshape(usual.shape)[:, :, :1]
     alignment = generator.normal(0.3, 0.02, (runs, IMAGES))
     change = np.abs(generator.normal(0, 0.1, (runs, REWORDED)))
     return _Drawn(
-        times=(_SECONDS * factor[:, :calls], _SECONDS * factor[:, calls:]),
+        times=(_SECONDS * factor[:, :calls] * paces[:, 0], _SECONDS * factor[:, calls:] * paces[:, 1]),
+        repeats=_SECONDS * again,
         held=_HELD_MIB + generator.normal(0, 8.0, (runs, calls)),
         usable=(before.reshape(runs, -1), after.reshape(runs, -1)),
         other=(modes[0] ^ modes[1]) | (before ^ after).reshape(runs, -1),
-        null_other=((again ^ first) | (turned_again ^ turned[0][:, :, :1])).reshape(runs, -1),
+        null_other=((other_mode ^ first) | (turned_again ^ turned[0][:, :, :1])).reshape(runs, -1),
         change=(change, np.abs(change + generator.normal(0, 0.05, change.shape))),
         alignment=(alignment, alignment + generator.normal(0, 0.01, alignment.shape)),
     )
@@ -263,7 +270,7 @@ def _evidence(drawn: _Drawn, run: int, seen: _Part) -> Evidence:
         model="m",
         task=POOLED,
         candidate=_arm(drawn, run, 1, seen),
-        baseline=_arm(drawn, run, 0, part(SEEDS)),
+        baseline=replace(_arm(drawn, run, 0, part(SEEDS)), processes=_processes(drawn, run)),
         drifts=drifts,
         null=Null(drifts=null, processes=NULL_PROCESSES, variations=()),
         limits=Limits(seconds_per_image=None, first_step_seconds=None, memory_mib=None, growth_mib=None, usability_floor=0.0),
@@ -302,8 +309,17 @@ def _score(i: int, *, seed: int, arm: int, usable: bool, alignment: float) -> Im
     )  # fmt: skip
 
 
+def _processes(drawn: _Drawn, run: int) -> tuple[Repeat, ...]:
+    """The baseline's own process and the further ones of its null, at the calls that all of them made."""
+    times = [drawn.times[0][run, :PROMPTS], *drawn.repeats[run]]
+    return tuple(Repeat(run="r", process=number, task="t0", cost=_costs(seconds, np.zeros(PROMPTS))) for number, seconds in enumerate(times))
+
+
 def _cost(drawn: _Drawn, run: int, side: int, calls: int) -> Cost:
-    seconds = drawn.times[side][run, :calls]
+    return _costs(drawn.times[side][run, :calls], drawn.held[run, :calls])
+
+
+def _costs(seconds: Floats, held: Floats) -> Cost:
     n = len(seconds)
 
     def share(part: float) -> tuple[float, ...]:
@@ -311,5 +327,5 @@ def _cost(drawn: _Drawn, run: int, side: int, calls: int) -> Cost:
 
     return Cost(
         seconds=share(1.0), first_step=share(0.1), text=share(0.02), denoise=share(0.9), decode=share(0.08), peak_mib=(_PEAK_MIB,) * n,
-        held_mib=tuple(drawn.held[run, :calls].tolist()), images=(1,) * n, numbers=tuple(range(1, n + 1)), first_call_seconds=None, load_seconds=None,
+        held_mib=tuple(held.tolist()), images=(1,) * n, numbers=tuple(range(1, n + 1)), first_call_seconds=None, load_seconds=None,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import ceil, isfinite, sqrt
+from math import ceil, exp, isfinite, sqrt
 from statistics import median
 from types import MappingProxyType
 
@@ -271,9 +271,9 @@ def _would_decide(name: str, found: Estimate, p: float, evidence: Evidence, poli
         more = "calls" if evidence.interleaved else "calls, or more processes in the baseline's null,"
         return f"slower at p = {p:.2g}, while {share}: more {more} would tell"
     spread = None if evidence.interleaved else spread_between(evidence, name)
-    if spread and 2 * spread.deviation**2 > found.deviation**2 / 2:
+    if spread and 2 * spread.apart**2 > found.deviation**2 / 2:
         alone = widened(
-            replace(found, low=found.effect, high=found.effect, deviation=0.0), spread.deviation, spread.freedom, alpha=policy.latency_alpha, log=True
+            replace(found, low=found.effect, high=found.effect, deviation=0.0), spread.apart, spread.freedom, alpha=policy.latency_alpha, log=True
         )
         if alone.low <= 1 + policy.latency_floor <= alone.high:
             return f"{spread.processes} processes are too few, or differ too much, for a limit of {percent(policy.latency_floor)}: a null of more (--null=16)"
@@ -332,11 +332,24 @@ def _estimates(name: str, ours: Sequence[float], theirs: Sequence[float], eviden
     spread = None if turns else spread_between(evidence, name)
     if spread is None:
         return ratio, added
+    ratio, added = _to_centre(ratio, added, spread, _median(theirs), _median(ours), of_baseline=_from_baseline(evidence, name))
     typical = sqrt((_median(ours) ** 2 + _median(theirs) ** 2) / 2)  # of two medians that each differ by the same share
     return (
-        widened(ratio, spread.deviation, spread.freedom, alpha=alpha, log=True),
-        widened(added, spread.deviation * typical, spread.freedom, alpha=alpha, log=False),
+        widened(ratio, spread.apart, spread.freedom, alpha=alpha, log=True),
+        widened(added, spread.apart * typical, spread.freedom, alpha=alpha, log=False),
     )
+
+
+def _from_baseline(evidence: Evidence, name: str) -> bool:
+    return evidence.baseline is not None and between(evidence.baseline.processes, READ[name]) is not None
+
+
+def _to_centre(ratio: Estimate, added: Estimate, spread: Between, theirs: float, ours: float, *, of_baseline: bool) -> tuple[Estimate, Estimate]:
+    """Both estimates with the one process of the arm whose processes were measured moved to their centre."""
+    factor = exp(spread.offset if of_baseline else -spread.offset)
+    step = theirs * (1 - 1 / factor) if of_baseline else ours * (factor - 1)
+    moved = replace(ratio, effect=ratio.effect * factor, low=ratio.low * factor, high=ratio.high * factor)
+    return moved, replace(added, effect=added.effect + step, low=added.low + step, high=added.high + step)
 
 
 def _median(values: Sequence[float]) -> float:

@@ -2,12 +2,14 @@
 
 A process keeps the memory layout, kernels and clocks that it happened to get, so the calls of one process vary less than those of
 two (Kalibera and Jones, ISMM 2013; Georges, Buytaert and Eeckhout, OOPSLA 2007). A candidate and an accepted baseline are two
-processes. How much two differ is measured on further processes of the baseline, which make the run's first calls again.
+processes. How much two differ is measured on further processes of the baseline, which make the run's first calls again; and the candidate
+is held against the centre of all of them, which is known better than any one of them is.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -26,12 +28,20 @@ class Between:
     """How much processes differ: standard deviation of the logarithm of their medians (so relative), from so many processes.
 
     freedom: degrees of freedom, processes less one for each run that they are of; calls: of the process with the fewest.
+    offset: by which the run's own process lies above the centre of its run's processes, a logarithm; about: processes around that centre.
     """
 
     deviation: float
     freedom: int
     processes: int
     calls: int
+    offset: float = 0.0
+    about: int = 1
+
+    @property
+    def apart(self) -> float:
+        """The deviation of each of two processes that would differ as much as one more process does from the centre: s^2 (1 + 1/K) in all."""
+        return self.deviation * math.sqrt((1 + 1 / self.about) / 2)
 
 
 def between(repeats: Iterable[Repeat], read: Read) -> Between | None:
@@ -54,7 +64,18 @@ def between(repeats: Iterable[Repeat], read: Read) -> Between | None:
     if len(effects) < FEWEST_PROCESSES or freedom < FEWEST_PROCESSES - 1:
         return None
     squares = sum(mean(values) ** 2 for values in effects.values())
-    return Between(deviation=math.sqrt(squares / freedom), freedom=freedom, processes=len(effects), calls=fewest)
+    counts = Counter(run for run, _ in effects)
+    # Without the run's own process among them, nothing tells where it lies, and it is one more process itself.
+    own = [mean(values) for (_, process), values in effects.items() if process == 0]
+    whole = len(own) == len(counts)
+    return Between(
+        deviation=math.sqrt(squares / freedom),
+        freedom=freedom,
+        processes=len(effects),
+        calls=fewest,
+        offset=mean(own) if whole else 0.0,
+        about=min(counts.values()) if whole else 1,
+    )
 
 
 def widened(found: Estimate, spread: float, freedom: int, *, alpha: float, log: bool) -> Estimate:

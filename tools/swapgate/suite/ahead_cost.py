@@ -138,7 +138,7 @@ def _ratio(name: str, prospect: Prospect, clock: _Clock, pad: float) -> ClaimAhe
     spread, apart = None, prospect.theirs is None
     if apart and ((spread := between(prospect.known.processes, READ[name])) is None or spread.deviation == 0):
         return _timed(name, n, allowed, None, False, _unmeasured(name), clock)
-    more = (spread.deviation, spread.freedom) if spread else None
+    more = (spread.apart, spread.freedom) if spread else None
     noise: dict[str, Any] = {"cv": clock.cv, "correlation": clock.correlation, "between": more}
     beyond = power.time_harm(n, alpha=policy.harm, floor=floor, **noise).smallest
     padded = power.time_harm(n, alpha=policy.latency_alpha, floor=allowed, **noise).smallest

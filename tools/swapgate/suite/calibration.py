@@ -212,7 +212,7 @@ def _time(name: str, values: Sequence[float], logs: Sequence[float], apart: Betw
     cv, neighbours, n = spread(logs), autocorrelation(logs), len(values)
     smallest, passes = None, None
     if apart is not None and apart.deviation > 0 and n >= policy.minimum_calls:
-        noise: dict[str, Any] = {"cv": cv, "correlation": min(0.95, max(0.0, neighbours or 0.0)), "between": (apart.deviation, apart.freedom)}
+        noise: dict[str, Any] = {"cv": cv, "correlation": min(0.95, max(0.0, neighbours or 0.0)), "between": (apart.apart, apart.freedom)}
         reaches = [power.time_harm(n, alpha=alpha, floor=policy.latency_floor, **noise).smallest for alpha in (policy.harm, policy.latency_alpha)]
         smallest = max(one for one in reaches if one is not None) if None not in reaches else None
         passes = power.time_pass(n, alpha=policy.latency_alpha, floor=policy.latency_floor, **noise).enough
