@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swapgate.errors import UserError
+from swapgate.gates.policy import BUDGET
 from swapgate.gates.verdict import GATES
 
 
@@ -39,13 +40,14 @@ class Options:
 
 
 def share(option: str, text: str) -> float | None:
-    """A share written as 1% or 0.01; None for nothing. UserError outside (0, 0.25]."""
+    """A share written as 1% or 0.01; None for nothing. UserError outside the policy's range, [0.0001, 0.25]."""
     if not text:
         return None
     try:
         found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         found = math.nan
-    if not 0 < found <= 0.25:
-        raise UserError(where=option, value=text, rule="a share above 0 and at most 25%", remedy="write it as 1% or 0.01")
+    low, high = BUDGET
+    if not low <= found <= high:
+        raise UserError(where=option, value=text, rule="a share of at least 0.01% and at most 25%", remedy="write it as 1% or 0.01")
     return found
