@@ -12,6 +12,7 @@ from statistics import median
 
 from swapgate.gates.compose import claim, cluster, cluster_labels, gap, missing, percent, plural, points, verdict
 from swapgate.gates.evidence import Arm, Evidence, ImageScore
+from swapgate.gates.finite import unreadable
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import SignFlip, sign_flip
@@ -42,7 +43,7 @@ Both = tuple[Reworded, Reworded]
 
 def judge(evidence: Evidence, policy: Policy) -> Verdict:
     """The verdict of one cell on rewordings: size of the changes and flips, against the same rewordings of the baseline."""
-    stopped = missing("stability", evidence)
+    stopped = missing("stability", evidence) or unreadable("stability", evidence)
     if stopped:
         return stopped
     ours = reworded(evidence.candidate, policy.stability_guard)
