@@ -236,20 +236,34 @@ def test_every_gate_has_a_fault_in_both_pipelines(pipeline: str, gate: str) -> N
 
 @pytest.mark.parametrize("n", [10, 20, 60])
 def test_the_adapter_spares_what_comes_first_and_ruins_what_comes_after(n: int) -> None:
-    """The scale grows by the dose with every call: under 0.45 while the reworded seeds are drawn (two fifths), over 1 at the first rewording."""
+    """The scale grows by the dose with every call: under 0.65 while the reworded seeds are drawn (two fifths), over 1.5 at the first rewording."""
     found = fault_for("stability", card_of(), calls(n))
     assert isinstance(found, Drill)
     dose = parse(list(found.doses.values())[-1], where="x").amount
-    assert dose * n > 1.0
-    assert dose * (2 * n / 5) < 0.45
+    assert dose * n > 1.5
+    assert dose * (2 * n / 5) < 0.65
+
+
+def tasks_of(*rewordings: int, languages: int = 2) -> Any:
+    """Tasks a, b, c ... with so many rewordings each."""
+    prompts = dict.fromkeys(("en", "zh", "de", "fr")[:languages], "a cup")
+    return [
+        SimpleNamespace(id=name, rewordings=n, reworded_seeds=(1,) * n, prompts=prompts) for name, n in zip("abcdefghij", rewordings, strict=False)
+    ]
 
 
 def test_tasks_with_something_to_lose_come_first() -> None:
     """Two of those with rewordings, by usable pictures, in their own order where they are alike."""
-    tasks: Any = [SimpleNamespace(id=name, rewordings=n, reworded_seeds=(1,) * n) for name, n in (("a", 2), ("b", 0), ("c", 2), ("d", 2))]
-    assert pick(tasks, {"a": 1, "b": 9, "c": 5, "d": 5}) == ("c", "d")
-    assert pick(tasks, {}) == ("a", "c")
-    assert pick(tasks[1:2], {"b": 9}) == ("b",)
+    tasks, gates = tasks_of(2, 0, 2, 2), ("latency", "usability")
+    assert pick(tasks, {"a": 1, "b": 9, "c": 5, "d": 5}, gates) == ("c", "d")
+    assert pick(tasks, {}, gates) == ("a", "c")
+    assert pick(tasks[1:2], {"b": 9}, gates) == ("b",)
+
+
+@pytest.mark.parametrize(("languages", "n"), [(2, 6), (4, 3), (1, 8)])
+def test_stability_gets_as_many_prompts_as_its_signs_need(languages: int, n: int) -> None:
+    """Twelve prompts, whatever languages they are in, or all there are."""
+    assert len(pick(tasks_of(*[2] * 8, languages=languages), {})) == n
 
 
 def suite_of(project: Any, **changes: Any) -> Any:

@@ -5,7 +5,7 @@
 The key is a hash of all that could change the answer, so a kept result is never that of something else; and what it says is
 read from its folder's runs every time, never from a mark that somebody once left.
 
-Four faults stand for five gates. Black pictures trip usability and drift, slow steps latency, a leak memory. Stability asks for
+Four faults stand for five gates, and one stands for two of them. Black pictures trip usability and drift, slow steps latency, a leak memory. Stability asks for
 a fault that spares the prompts as written and not the reworded ones, which are made last: an adapter that is fused anew at every call,
 in a dose by the length of the plan (`_ruin_rewordings`).
 """
@@ -46,9 +46,10 @@ from swapgate.suite.session import Suite, card_json
 from swapgate.tasks import Task
 
 FOLDER = "quick-drills"
-TASKS = 2  # the calls of one bundled task have too few independent pieces to show a slower clock within a claim's share
+TASKS = 2  # the calls of one bundled task have too few independent pieces to show a slower clock within a claim's share of the budget
+PROMPTS = 12  # stability flips the signs of whole prompts: 2^-12 is the largest p that a claim of it may have of a 1 % budget
 FAULTS: Mapping[str, str] = {"latency": "slow-steps", "memory": "leak", "usability": "black", "drift": "black", "stability": "lora-accumulates"}
-_RUIN = 1.1  # an adapter of this scale fused into the weights leaves nothing of a prompt; a third of it is hardly seen
+_RUIN = 1.6  # an adapter of this scale fused into the weights leaves nothing of a prompt; two fifths of it are hardly seen
 _SEVERE: tuple[Dose, ...] = ("severe",)
 
 
@@ -94,10 +95,16 @@ def quick_drills(suite: Suite, make: Make | None = None) -> tuple[QuickDrill, ..
     return found
 
 
-def pick(tasks: Sequence[Task], usable: Mapping[str, int], most: int = TASKS) -> tuple[str, ...]:
-    """The tasks to drill on: `most` of those with rewordings (else of all) with the most usable pictures, because usability must have some to lose."""
-    able = [task for task in tasks if task.rewordings and task.reworded_seeds] or list(tasks)
-    return tuple(task.id for task in sorted(able, key=lambda task: -usable.get(task.id, 0))[:most])
+def pick(tasks: Sequence[Task], usable: Mapping[str, int], gates: Sequence[str] = GATES) -> tuple[str, ...]:
+    """The tasks to drill on, those with the most usable pictures first, because usability must have some to lose.
+
+    As few as let every gate decide: TASKS, and for stability as many of those with rewordings as have PROMPTS prompts. Where there
+    are fewer, the gate's claims may be out of reach for the whole run as well, which is then what the drill shows.
+    """
+    able = sorted([task for task in tasks if task.rewordings and task.reworded_seeds] or tasks, key=lambda task: -usable.get(task.id, 0))
+    prompts = PROMPTS if "stability" in gates else 0
+    enough = next((n for n in range(TASKS, len(able)) if sum(len(task.prompts) for task in able[:n]) >= prompts), len(able))
+    return tuple(task.id for task in able[:enough])
 
 
 def fault_for(gate: str, card: Card, calls: Sequence[planning.Call]) -> Drill | str:
@@ -152,11 +159,11 @@ def _ruin_rewordings(found: Drill, calls: Sequence[planning.Call]) -> Drill:
 
 
 def _of_model(suite: Suite, card: Card, make: Make | None) -> QuickDrill:
-    recorded, config = suite.recorded[card.id], suite.setup.config
+    recorded, config, gates = suite.recorded[card.id], suite.setup.config, suite.setup.options.gates
     if recorded.loaded is None:
         return QuickDrill(model=card.id, made="", cached=False, tasks=(), folder="", page="", gates=(), error="the model was not loaded")
     usable = Counter(score.task for score in recorded.scores if score.usable and score.counted and not score.edits)
-    subject = Subject(model=card.id, loaded=recorded.loaded, tasks=pick(suite.setup.tasks[card.id], usable), gates=suite.setup.options.gates)
+    subject = Subject(model=card.id, loaded=recorded.loaded, tasks=pick(suite.setup.tasks[card.id], usable, gates), gates=gates)
     cache = config.root / config.runs / FOLDER
     return quick(config, subject, suite.policy, run=suite.run.path, cache=cache, progress=suite.progress, make=make)
 
