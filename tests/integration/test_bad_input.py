@@ -98,6 +98,7 @@ def test_a_budget_that_is_none_is_refused_by_the_commands(
         ("drift_ssim = nan", "drift_ssim", "nan", "must lie between 0 and 1"),
         ("drift_psnr = -inf", "drift_psnr", "-inf", "must lie between 0 and 200"),
         ("blind_ssim = 0.99", "blind_ssim", "0.99", "must lie below drift_ssim = 0.98"),
+        ("memory_floor_cpu_mib = 0", "memory_floor_cpu_mib", "0", "must lie between 128 and 1e+06"),
         ("draws = nan", "draws", "nan", "must be a whole number"),
         ("draws = 3", "draws", "3", "must lie between 500 and 200000"),
         ("latency_flor = 0.1", "latency_flor", "0.1", "unknown key"),
