@@ -136,7 +136,7 @@ _RANGES: dict[str, Range] = {
     "latency_pad_seconds": (0.0, 3600.0),
     "memory_floor": (0.0, 10.0),
     "memory_floor_mib": (0.0, 1e6),
-    # Peaks of one unchanged model in 13 processes lay 134 MiB apart: a floor below that would call the noise a regression, as if it were exact.
+    # Peaks of standin-qwen lay 134 MiB apart in 14 processes whose faults hold no memory: a lower floor would call that a regression, as if exact.
     "memory_floor_cpu_mib": (128.0, 1e6),
     "jitter_floor": (0.0, 10.0),
     "jitter_floor_mib": (0.0, 1e6),
