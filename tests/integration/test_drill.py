@@ -123,3 +123,38 @@ def test_an_unknown_model_is_a_mistake(project: Project, capsys: pytest.CaptureF
     assert drill(project.path, "black", model="toyy") == 2
     assert "did you mean 'toy'" in capsys.readouterr().err
     assert not (project.path / "out").exists()
+
+
+def test_unchanged_runs_alone_are_made_counted_and_told(drilled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Real runs of the honest model, without any fault: how many were red anywhere, with the exact interval, in all three places."""
+    root = tmp_path / "nothing"
+    shutil.copytree(drilled, root)
+    shutil.rmtree(root / "out" / "runs")
+    honest = (root / "out" / "honest" / "journal.jsonl").read_bytes()
+    options = ["--project", str(root), "drill", "--model=toy", f"--out={root / 'out'}", "--drill=nothing", "--repeats=2"]
+    assert main(options) == 0
+    assert "unchanged runs red: 0 of 2, at most 92.9 % (99 %); by gate: latency 0, memory 0, usability 0" in capsys.readouterr().out
+    assert sorted(path.name for path in (root / "out" / "runs").glob("*/*")) == ["moderate-1", "moderate-2"]
+    data = matrix(root)
+    assert [row["drill"] for row in data["rows"]] == ["nothing"]
+    assert (data["unchanged"]["anywhere"]["red"], data["unchanged"]["anywhere"]["n"], data["unchanged"]["different"]) == (0, 2, 1)
+    assert "0 of 2, at most 92.9 % (99 %)" in (root / "out" / "matrix.html").read_text(encoding="utf-8")
+    assert (root / "out" / "honest" / "journal.jsonl").read_bytes() == honest
+
+
+def test_shares_made_apart_are_read_together(drilled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two copies of one honest run, a share in each; copied into one folder, the whole is read and nothing is made."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    for root in (one, other):
+        shutil.copytree(drilled, root)
+        shutil.rmtree(root / "out" / "runs")
+    options = ["drill", "--model=toy", "--drill=leak,black"]
+    for k, root in ((1, one), (2, other)):
+        assert main(["--project", str(root), *options, f"--out={root / 'out'}", f"--shard={k}/2"]) == 0
+        assert f"note: share {k} of 2" in capsys.readouterr().out
+        assert len(list((root / "out" / "runs").iterdir())) == 1
+    shutil.copytree(other / "out" / "runs", one / "out" / "runs", dirs_exist_ok=True)
+    journals = {path: path.read_bytes() for path in (one / "out").rglob("journal.jsonl")}
+    assert main(["--project", str(one), *options, f"--out={one / 'out'}"]) == 0
+    assert [row["drill"] for row in matrix(one)["rows"]] == ["leak", "black"]
+    assert {path: path.read_bytes() for path in (one / "out").rglob("journal.jsonl")} == journals

@@ -113,3 +113,12 @@ def test_the_recipe_changes_with_the_call_and_not_with_the_title(tmp_path: Path)
     assert read(tmp_path, GOOD + "\n").recipe() == card.recipe()
     assert read(tmp_path, 'title = "x"' + GOOD).recipe() == card.recipe()
     assert read(tmp_path, GOOD.replace("num_inference_steps = 8", "num_inference_steps = 9")).recipe() != card.recipe()
+
+
+@pytest.mark.parametrize("figure", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("table", ["call", "options"])
+def test_what_a_pipeline_is_called_with_is_finite(tmp_path: Path, figure: str, table: str) -> None:
+    """A request is hashed as JSON, which has no word for it."""
+    with pytest.raises(UserError, match=rf"{table}\.strength = {figure}") as caught:
+        read(tmp_path, f"{GOOD.partition('[call]')[0]}[{table}]\nstrength = {figure}\n")
+    assert caught.value.rule == "a finite number"

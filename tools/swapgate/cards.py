@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,6 +164,8 @@ def _scalars(table: Table) -> Mapping[str, Scalar]:
         value = table.take(name, object)
         if not isinstance(value, (str, int, float, bool)):
             raise table.wrong(name, "a string, number or true/false", "write a single value")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise table.wrong(name, "a finite number", "write the value that the pipeline is to be called with")
         found[name] = value
     return MappingProxyType(dict(sorted(found.items())))
 

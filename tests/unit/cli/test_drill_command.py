@@ -96,6 +96,9 @@ def test_mild_doses_kill_no_gate(runner: Runner) -> None:
         ("--dose=", "mild, moderate, severe or all"),
         ("--dose=all,mild", "mild, moderate, severe or all"),
         ("--false-alarms=30%", "at most 25%"),
+        ("--shard=2", "K of N shares"),
+        ("--shard=a/b", "K of N shares"),
+        ("--shard=-1/2", "K of N shares"),
     ],
 )
 def test_a_mistake_is_said_before_anything_is_made(runner: Runner, option: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,3 +215,24 @@ def test_only_policies_that_exist_can_be_named(runner: Runner) -> None:
         main(["drill", "--model=m", "--policies=others"])
     assert caught.value.code == 2
     assert runner.asked == []
+
+
+def test_nothing_is_the_control_alone(runner: Runner) -> None:
+    """No drill of the catalogue is made."""
+    main(["drill", "--model=m", "--drill=nothing", "--repeats=100"])
+    ((ask, _),) = runner.asked
+    assert (ask.drills, ask.control, ask.repeats, ask.whole) == ((), True, 100, False)
+
+
+def test_nothing_goes_with_other_drills(runner: Runner) -> None:
+    """In any place."""
+    main(["drill", "--model=m", "--drill=nothing,black"])
+    ((ask, _),) = runner.asked
+    assert ([one.id for one in ask.drills], ask.control) == (["black"], True)
+
+
+def test_a_share_is_asked_as_it_was_typed(runner: Runner) -> None:
+    """And all of the runs without one."""
+    main(["drill", "--model=m", "--shard=2/4"])
+    main(["drill", "--model=m"])
+    assert [ask.share for ask, _ in runner.asked] == [(2, 4), (1, 1)]

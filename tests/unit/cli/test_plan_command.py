@@ -123,7 +123,7 @@ def test_strict_fails_on_what_cannot_be_decided(project: Path, capsys: pytest.Ca
         ("--task=cu", "did you mean 'cup'?"),
         ("--against=nobody", "a model card; known: m, other"),
         ("--gate=speed", "a gate: latency, memory, usability, drift, stability"),
-        ("--false-alarms=0", "a share above 0 and at most 25%"),
+        ("--false-alarms=0", "a share of at least 0.01% and at most 25%"),
         ("--false-alarms=half", "write it as 1% or 0.01"),
         ("--null=-1", "a number of processes, 0 or more"),
     ],

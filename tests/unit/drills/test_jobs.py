@@ -9,7 +9,7 @@ import pytest
 
 from swapgate.cards import Card, Judge
 from swapgate.drills.catalogue import CATALOGUE, FLUX, QWEN
-from swapgate.drills.jobs import DOSES, asked_doses, choose, pipeline_of
+from swapgate.drills.jobs import DOSES, asked_doses, choose, controls, pipeline_of, share_of
 
 
 def card(**changes: Any) -> Card:
@@ -92,3 +92,18 @@ def test_runs_of_a_drill_have_names_of_their_own(a_drill: Any) -> None:
     names = [job.name for job in jobs]
     assert len(set(names)) == len(names) == 12
     assert names[:4] == ["black/moderate-1", "black/moderate-2", "black/moderate-3", "black/severe-1"]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_shares_are_disjoint_and_whole(n: int) -> None:
+    """Whatever the number of runs and of shares, every run is in exactly one of them, and they are as large as they can be."""
+    jobs = controls(10)
+    shares = [share_of(jobs, (k, n)) for k in range(1, n + 1)]
+    assert sorted(job.name for share in shares for job in share) == sorted(job.name for job in jobs)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_share_is_the_same_every_time() -> None:
+    """So that it can be gone on with after an interruption."""
+    assert [job.repeat for job in share_of(controls(7), (2, 3))] == [2, 5]
+    assert share_of(controls(2), (3, 3)) == ()

@@ -12,8 +12,8 @@ from scipy.stats import binomtest
 
 from swapgate.canonical import dumps, rounded
 from swapgate.drills.catalogue import CATALOGUE, drill
-from swapgate.drills.jobs import Job, Skipped
-from swapgate.drills.matrix import QUALITY, Entry, Mark, Matrix, expectation, tabulate
+from swapgate.drills.jobs import Job, Skipped, controls
+from swapgate.drills.matrix import ALL, QUALITY, Entry, Mark, Matrix, expectation, tabulate
 from swapgate.drills.outcome import Outcome, Seen
 from swapgate.gates.verdict import GATES
 
@@ -192,3 +192,39 @@ def test_the_json_holds_everything_and_can_be_read_back(an_outcome: Any) -> None
     assert row["proof"] == "2 decodings made black"
     assert row["entries"][3]["mark"] == "CAUGHT"
     assert row["entries"][3]["reason"] == "drift says so"
+
+
+def test_power_is_summed_by_dose_and_gate(an_outcome: Any, a_drill: Any) -> None:
+    """Over the drills that had to trip the gate: hits, distinct samples and the exact interval; mild doses ask for nothing."""
+    both = a_drill("both", fires=frozenset({"drift", "latency"}), mild="noise:0.1")
+    matrix = matrix_of(
+        *(an_outcome({"drift"}, drill=both, repeat=n, pictures=f"p{n}") for n in (1, 2)),
+        an_outcome(set(), repeat=3, pictures="p3"),
+        an_outcome({"drift"}, drill=both, dose="moderate"),
+        an_outcome({"drift"}, drill=both, dose="mild"),
+    )
+    found = {(one.dose, one.gate): (one.drills, one.hits, one.n) for one in matrix.power}
+    assert found == {
+        ("moderate", "latency"): (1, 0, 1), ("moderate", "drift"): (1, 1, 1), ("moderate", ALL): (1, 1, 2),
+        ("severe", "latency"): (1, 0, 2), ("severe", "drift"): (2, 2, 3), ("severe", ALL): (2, 2, 5),
+    }  # fmt: skip
+    severe = next(one for one in matrix.power if (one.dose, one.gate) == ("severe", "drift"))
+    exact = binomtest(2, 3).proportion_ci(0.95, method="exact")
+    assert (severe.low, severe.high) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+def test_power_counts_no_run_that_proves_nothing_and_no_control(an_outcome: Any) -> None:
+    """Nor a gate that had to be quiet."""
+    (control,) = controls(1)
+    assert matrix_of(an_outcome({"drift"}, error="no"), an_outcome(set(), job=control)).power == ()
+
+
+def test_unchanged_runs_are_in_the_matrix_and_its_json(an_outcome: Any) -> None:
+    """One of two was red anywhere."""
+    jobs = controls(2)
+    matrix = matrix_of(an_outcome({"drift"}), an_outcome({"memory"}, job=jobs[0], run="r", alarms=("memory/m/all",)), an_outcome(set(), job=jobs[1]))
+    found = json.loads(dumps(rounded(matrix.as_json())))
+    assert (found["unchanged"]["anywhere"]["red"], found["unchanged"]["anywhere"]["n"]) == (1, 2)
+    assert found["unchanged"]["alarms"] == [{"run": "r", "cells": ["memory/m/all"]}]
+    assert [one["gate"] for one in found["power"]] == ["drift", "all"]
+    assert matrix_of(an_outcome({"drift"})).as_json()["unchanged"] is None

@@ -80,8 +80,9 @@ def test_a_gate_is_red_when_any_of_its_cells_is(tmp_path: Path, made: Any, a_dri
         made.verdict("latency", "m", "cup", Status.INCONCLUSIVE),
         made.verdict("latency", "m", "all", Status.PASS),
     ]
-    seen = outcome(recorded(tmp_path / "run", made, generation(note(f"{SPEC}: 1", acted=True)), verdicts=verdicts), a_drill).seen
-    assert {gate: (one.red, one.decided, one.cell, one.status) for gate, one in seen.items()} == {
+    found = outcome(recorded(tmp_path / "run", made, generation(note(f"{SPEC}: 1", acted=True)), verdicts=verdicts), a_drill)
+    assert found.alarms == ("drift/m/cup", "memory/m/cup", "memory/m/all")
+    assert {gate: (one.red, one.decided, one.cell, one.status) for gate, one in found.seen.items()} == {
         "drift": (True, True, "drift/m/cup", "REGRESSION"),
         "memory": (True, False, "memory/m/all", "ERROR"),
         "latency": (False, True, "latency/m/all", "PASS"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
 
 from swapgate.baselines.store import Store
 from swapgate.drills.matrix import Mark, Matrix
-from swapgate.drills.run import drill
+from swapgate.drills.run import Ask, drill
 from swapgate.errors import UserError
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status
@@ -225,3 +226,60 @@ def test_many_requests_need_no_more_than_four_processes(project: Any) -> None:
     with pytest.raises(UserError, match="an honest run that can be accepted"):
         drilled(project)  # the stand-in leaves drafts of two tasks only
     assert project.engine.asked[0].null == 4
+
+
+def test_only_controls_can_be_asked_for(project: Any) -> None:
+    """The honest run, then as many unchanged ones; no fault is planted, and the rate is stated."""
+    project.engine.red = {"": {"latency"}}
+    matrix = drill(project.config, Ask(model="m", out=project.out, drills=(), whole=False, control=True, repeats=3), Policy(), make=project.engine)
+    assert project.engine.specs == []
+    assert [options.run_dir.name for options in project.engine.asked] == ["honest", "moderate-1", "moderate-2", "moderate-3"]
+    assert matrix.unchanged is not None
+    assert (matrix.unchanged.anywhere.red, matrix.unchanged.anywhere.n, matrix.unchanged.different) == (3, 3, 1)
+    assert matrix.unchanged.alarms[0].cells == ("latency/m/all", "latency/m/cup")
+
+
+def test_nothing_to_drill_is_a_mistake(project: Any) -> None:
+    """Neither a drill nor a control."""
+    with pytest.raises(UserError, match="at least one drill"):
+        drill(project.config, Ask(model="m", out=project.out, drills=(), whole=False), Policy(), make=project.engine)
+    assert project.engine.asked == []
+
+
+def test_shares_make_their_own_runs_and_together_all(project: Any, a_drill: Any) -> None:
+    """A share is no whole catalogue, so no gate is dead in it; in the folder of both the rest is read and none made again."""
+    both = (a_drill(), a_drill("leaks", severe="leak:8"), a_drill("slow", severe="slow:3"))
+    project.engine.red = {"black-decoder": {"drift"}, "leak:8": {"drift"}, "slow:3": {"drift"}}
+    first = drilled(project, *both, whole=True, share=(1, 2))
+    assert (project.engine.specs, first.dead, first.share) == (["black-decoder", "slow:3"], (), (1, 2))
+    project.engine.asked.clear()
+    drilled(project, *both, whole=True, share=(2, 2))
+    assert project.engine.specs == ["leak:8"]
+    project.engine.asked.clear()
+    whole = drilled(project, *both, whole=True)
+    assert project.engine.asked == []
+    assert [row.drill for row in whole.rows] == ["black", "leaks", "slow"]
+    assert (whole.share, whole.dead) == ((1, 1), ("latency", "memory", "usability", "stability"))
+
+
+def test_runs_that_were_copied_in_are_read_and_not_made_again(project: Any, a_drill: Any, tmp_path: Any) -> None:
+    """Another machine's share, beside a copy of the same honest run: its folders are enough."""
+    both = (a_drill(), a_drill("leaks", severe="leak:8"))
+    there = tmp_path / "there"
+    drilled(project, *both, share=(1, 2))
+    shutil.copytree(project.out, there)
+    shutil.rmtree(there / "runs")
+    drilled(project, *both, share=(2, 2), out=there)
+    shutil.copytree(there / "runs", project.out / "runs", dirs_exist_ok=True)
+    project.engine.asked.clear()
+    matrix = drilled(project, *both)
+    assert project.engine.asked == []
+    assert [(row.drill, row.errors) for row in matrix.rows] == [("black", ()), ("leaks", ())]
+
+
+@pytest.mark.parametrize("share", [(0, 4), (5, 4), (1, 0)])
+def test_an_impossible_share_is_a_mistake(project: Any, share: tuple[int, int]) -> None:
+    """Found before anything is made."""
+    with pytest.raises(UserError, match="K of N shares"):
+        drilled(project, share=share)
+    assert project.engine.asked == []

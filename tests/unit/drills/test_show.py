@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import binomtest
 
 from swapgate.drills import show
 from swapgate.drills.jobs import Skipped, controls
@@ -211,3 +212,59 @@ def test_both_files_are_written(tmp_path: Path, an_outcome: Any) -> None:
     matrix = matrix_of(an_outcome({"drift"}, proof="half \ud800 a character"))
     assert show.write(matrix, tmp_path / "out") == tmp_path / "out" / "matrix.html"
     assert json.loads((tmp_path / "out" / "matrix.json").read_text(encoding="utf-8"))["rows"][0]["entries"][3]["low"] == 0.025
+
+
+def test_power_stands_by_dose_and_gate_with_its_interval(an_outcome: Any) -> None:
+    """On the terminal and on the page; a cell of several samples has its own interval."""
+    runs = [an_outcome({"drift"} if n < 4 else set(), repeat=n, pictures=f"p{n}") for n in (1, 2, 3, 4)]
+    matrix = matrix_of(*runs)
+    out = printed(matrix)
+    assert "power, severe: drift 3/4, 19–99 %, all 3/4, 19–99 %" in out
+    assert "MISSED 3/4, 19–99 %" in out
+    text = Reader(show.page(matrix)).text
+    assert "Power by dose" in text
+    assert text.count("3/4, 19–99 %") == 2
+
+
+def test_unchanged_runs_are_counted_in_words(an_outcome: Any) -> None:
+    """How many of how many, the upper end of the exact interval, by gate, and which."""
+    jobs = controls(100)
+    green = [an_outcome(set(), job=job, pictures="same") for job in jobs]
+    quiet = matrix_of(*green)
+    assert "unchanged runs red: 0 of 100, at most 5.16 % (99 %); by gate: latency 0, memory 0" in printed(quiet)
+    assert "0 of 100, at most 5.16 % (99 %)" in Reader(show.page(quiet)).text
+    red = an_outcome({"memory"}, job=jobs[0], run="runs/nothing/moderate-1", alarms=("memory/m/all", "memory/m/cup"))
+    failed = an_outcome(job=jobs[1], run="runs/nothing/moderate-2", error="it broke")
+    out = printed(matrix_of(red, failed, *green[2:]))
+    exact = binomtest(1, 99).proportion_ci(0.99, method="exact")
+    assert f"unchanged runs red: 1 of 99, at least {100 * exact.low:.3g} % and at most {100 * exact.high:.3g} % (99 %)" in out
+    assert "  red: runs/nothing/moderate-1: memory/m/all, memory/m/cup" in out
+    assert "  not counted: runs/nothing/moderate-2: it broke" in out
+    page = Reader(show.page(matrix_of(red, failed, *green[2:])))
+    assert "memory/m/all, memory/m/cup" in page.text
+    assert (page.mistakes, page.open) == ([], [])
+
+
+def test_many_red_runs_are_cut_and_counted(an_outcome: Any) -> None:
+    """The rest is in matrix.json."""
+    runs = [an_outcome({"drift"}, job=job, run=f"r{job.repeat}", alarms=("drift/m/all",)) for job in controls(13)]
+    out = printed(matrix_of(*runs))
+    assert out.count("  red: ") == show.MOST_ALARMS
+    assert "and 3 more, in matrix.json" in out
+
+
+def test_an_unchanged_run_that_could_not_decide_is_said(an_outcome: Any) -> None:
+    """No alarm of a gate that decides nothing is no merit."""
+    (job,) = controls(1)
+    one = an_outcome(set(), job=job)
+    one.seen["drift"] = Seen(status="INCONCLUSIVE", red=False, decided=False, cell="", reason="")
+    assert "drift 0 (undecided in 1)" in printed(matrix_of(one))
+    assert "0 of 0: nothing is known" in printed(matrix_of(an_outcome(job=job, error="it broke")))
+
+
+def test_a_share_says_what_it_lacks(an_outcome: Any) -> None:
+    """And how to see the whole."""
+    part = matrix_of(an_outcome({"drift"}), share=(2, 4))
+    assert "note: share 2 of 4: copy the runs of all shares into one folder" in printed(part)
+    assert "share 2 of 4" in Reader(show.page(part)).text
+    assert "share" not in printed(matrix_of(an_outcome({"drift"})))

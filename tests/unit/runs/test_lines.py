@@ -118,3 +118,12 @@ os.kill(os.getpid(), signal.SIGKILL)
     done = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert [line["number"] for line in Lines(path)] == list(range(50))
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_a_figure_that_is_no_number_is_no_json(tmp_path: Path, word: str) -> None:
+    """Python would read it, and a comparison with it would pass in silence."""
+    file = tmp_path / "scores.jsonl"
+    file.write_text(f'{{"key": "a", "value": {word}}}\n{{"key": "b", "value": 1}}\n', encoding="utf-8")
+    with pytest.raises(RunBroken, match=r"scores\.jsonl:1"):
+        Lines(file)

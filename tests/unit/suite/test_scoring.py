@@ -346,3 +346,36 @@ def test_a_language_without_a_scale_is_not_usable_by_alignment() -> None:
 def test_the_cap_of_psnr_is_the_metrics_own() -> None:
     """One number for identical pictures everywhere."""
     assert psnr_cap() == PSNR.high
+
+
+class BrokenJudge(FakeJudge):
+    """Its weights were not read: pictures, or texts, have no features."""
+
+    def __init__(self, *, pictures: float = 1.0, texts: float = 1.0) -> None:
+        super().__init__()
+        self._factors = pictures, texts
+
+    def image_features(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        return super().image_features(images) * np.float32(self._factors[0])
+
+    def text_features(self, texts: Sequence[str]) -> np.ndarray:
+        return super().text_features(texts) * np.float32(self._factors[1])
+
+
+@pytest.mark.parametrize("broken", [{"pictures": np.nan}, {"texts": np.nan}, {"pictures": np.inf, "texts": -1.0}])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_judge_that_gives_no_numbers_is_named_and_nothing_is_kept(run: RunFolder, card: Card, broken: dict[str, float]) -> None:
+    """The picture is scored again once the judge is mended."""
+    one = wanted(run, 100, 30, 10, 80, 60, 20)
+    with pytest.raises(UserError, match="a judge gives finite numbers") as caught:
+        scorer(run, card, BrokenJudge(**broken)).scores([one])
+    assert (caught.value.where, caught.value.key, caught.value.value) == (str(card.path), "judge", "scripted")
+    (found,) = scorer(run, card, FakeJudge()).scores([one])
+    assert np.isfinite(found["alignment"])
+
+
+def test_pictures_that_such_a_judge_compares_are_not_alike(run: RunFolder, card: Card) -> None:
+    """SSIM and PSNR need no judge, but a drift is all three."""
+    one, other = wanted(run, 100, 30, 10, 80, 60, 20), wanted(run, 100, 30, 10, 80, 60, 20, seed=2)
+    with pytest.raises(UserError, match="a judge gives finite numbers"):
+        scorer(run, card, BrokenJudge(pictures=np.nan)).drifts([("p", one.image, other.image)], run.load_image)

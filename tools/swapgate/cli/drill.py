@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from swapgate.gates.policy import Policy
     from swapgate.suite.progress import LineProgress
 
+NOTHING = "nothing"  # the control's id; see swapgate.drills.jobs.CONTROL
 DESCRIPTION = (
     "Makes one honest run of a model and accepts it as a baseline in a folder of its own, then a run for every planted fault, "
     "and says which gate caught which. The project's baselines are neither read nor written. Exit status 1: a gate that had to "
@@ -32,7 +33,12 @@ def add(groups: Groups) -> None:
     made = groups.add_parser("drill", help="plant real faults into a model and see which gates catch them", description=DESCRIPTION)
     made.add_argument("--model", required=True, metavar="NAME", help="the model card to drill")
     made.add_argument("--task", default="", metavar="X,Y", help="tasks to judge it by (default: all of the card's families)")
-    made.add_argument("--drill", default="", metavar="A,B", help="drills (default: the whole catalogue)")
+    made.add_argument(
+        "--drill",
+        default="",
+        metavar="A,B",
+        help="drills (default: the whole catalogue); `nothing` is the honest model again, in which no gate may fire",
+    )
     made.add_argument(
         "--dose", default="severe", metavar="DOSE", help="mild, moderate, severe (the heaviest that a drill has) or all (default: severe)"
     )
@@ -47,7 +53,13 @@ def add(groups: Groups) -> None:
     made.add_argument(
         "--policies", choices=("peers",), help="then apply other projects' pass rules to the same runs, too (with --control and harmless variations)"
     )
-    made.add_argument("--control", action="store_true", help="also run the honest model once more, in which no gate may fire")
+    made.add_argument("--control", action="store_true", help="also run the honest model once more, as --drill=…,nothing does")
+    made.add_argument(
+        "--shard",
+        default="1/1",
+        metavar="K/N",
+        help="make only the K-th of N disjoint shares of the runs; runs of all shares copied into one folder are read together",
+    )
     add_json(made)
     made.set_defaults(handler=_drill)
 
@@ -88,19 +100,29 @@ def _beside(given: argparse.Namespace, config: Config, ask: Ask, policy: Policy)
 def _ask(given: argparse.Namespace, config: Config) -> Ask:
     from swapgate.drills.run import Ask
 
-    drills, doses = _drills(given.drill), _doses(given.dose)
+    names, doses = _names(given.drill), _doses(given.dose)
+    drills = _drills(names)
     out = Path(os.path.abspath(given.out)) if given.out else _new_folder(config)
     named = " ".join(f"--{name}={value}" for name in ("model", "task", "drill", "dose") if (value := getattr(given, name)))
     return Ask(
         model=given.model, out=out, tasks=_names(given.task), drills=drills, whole=not given.drill and doses != ("mild",), doses=doses, repeats=given.repeats,
-        null=given.null, control=given.control or bool(given.policies), command=f"swapgate drill {named}",
+        null=given.null, control=given.control or NOTHING in names or bool(given.policies), share=_share(given.shard), command=f"swapgate drill {named}",
     )  # fmt: skip
 
 
-def _drills(text: str) -> tuple[Drill, ...]:
+def _drills(names: tuple[str, ...]) -> tuple[Drill, ...]:
+    """The drills of those names; the whole catalogue where none is named, none where only controls are."""
     from swapgate.drills.catalogue import CATALOGUE, drill
 
-    return tuple(drill(name) for name in dict.fromkeys(_names(text))) or CATALOGUE
+    return tuple(drill(name) for name in dict.fromkeys(names) if name != NOTHING) if names else CATALOGUE
+
+
+def _share(text: str) -> tuple[int, int]:
+    """K and N of K/N; that K lies between 1 and N is checked with the rest of what is asked."""
+    k, slash, n = text.partition("/")
+    if not (slash and k.strip().isdecimal() and n.strip().isdecimal()):
+        raise UserError(where="--shard", value=text, rule="K of N shares, K from 1 to N", remedy="write --shard=1/4")
+    return int(k), int(n)
 
 
 def _doses(text: str) -> tuple[Dose, ...]:

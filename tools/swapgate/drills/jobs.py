@@ -71,6 +71,12 @@ def controls(repeats: int) -> tuple[Job, ...]:
     return tuple(Job(drill=CONTROL, dose="moderate", spec=CONTROL.moderate, repeat=repeat) for repeat in range(1, repeats + 1))
 
 
+def share_of(jobs: Sequence[Job], share: tuple[int, int]) -> tuple[Job, ...]:
+    """Every n-th run from the k-th on, of a share (k, n): the n shares are disjoint, hold every run, and are of every drill's kind."""
+    k, n = share
+    return tuple(jobs[k - 1 :: n])
+
+
 def asked_doses(drill: Drill, doses: Sequence[Dose]) -> tuple[Dose, ...]:
     """The doses of a drill that were asked for, mildest first."""
     heaviest = list(drill.doses)[-1]

@@ -1,4 +1,8 @@
-"""The detection matrix: which planted fault which gate saw, how often of how many runs, and what that proves of the gates."""
+"""The detection matrix: which planted fault which gate saw, how often of how many runs, and what that proves of the gates.
+
+What the gates make of faults is in `matrix`, what they make of runs in which nothing was planted in `unchanged`, and both by
+dose in `power`.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,17 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal, cast
 
-from swapgate.drills.jobs import Skipped
+from swapgate.drills.jobs import DOSES, Skipped
 from swapgate.drills.kinds import Dose, Drill, Gate
 from swapgate.drills.outcome import Outcome, Seen
+from swapgate.drills.unchanged import Unchanged, unchanged_runs
 from swapgate.gates.statistics import clopper_pearson
 from swapgate.gates.verdict import GATES, Status
 
 SCHEMA = 1
 QUALITY: frozenset[str] = frozenset({"usability", "drift", "stability"})
 NEEDS_USABLE: frozenset[str] = frozenset({"usability", "stability"})
+ALL = "all"  # gates together, where power is summed
 TAIL = 0.025  # at either end of the intervals: 95 % between them
 Expected = Literal["fires", "quiet", "either"]
 
@@ -89,10 +95,27 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """How often a gate caught the faults of a dose that it had to catch: `hits` of `n` samples, with the exact 95 % interval.
+
+    gate: "all" for every gate together. The interval takes the samples of different drills for draws of one rate.
+    """
+
+    dose: Dose
+    gate: str
+    drills: int
+    hits: int
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
     """All rows of a model. whole: the whole catalogue was asked for, so that a gate that nothing trips is dead.
 
     tripped: gates that some drill turned red which did not forbid it (see `Entry.trips`). usable: usable pictures of the honest run, and all.
+    share: (k, n) when these are only every n-th of the runs. unchanged: what runs with nothing planted came to, None without one.
     """
 
     model: str
@@ -103,6 +126,8 @@ class Matrix:
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...]
     tripped: tuple[str, ...]
+    share: tuple[int, int] = (1, 1)
+    unchanged: Unchanged | None = None
 
     @property
     def untripped(self) -> tuple[str, ...]:
@@ -119,6 +144,11 @@ class Matrix:
         """Whether something is wrong with the gates or the drills: dead, missed, unexpected, unproven, or nothing was drilled."""
         return bool(self.dead) or not self.rows or any(row.failed for row in self.rows)
 
+    @property
+    def power(self) -> tuple[Power, ...]:
+        """By dose, mildest first, and gate, and of all gates together; of gates that had to fire alone."""
+        return tuple(found for dose in DOSES for gate in (*GATES, ALL) if (found := _power(self.rows, dose, gate)))
+
     def count(self, mark: Mark) -> int:
         return sum(entry.mark is mark for row in self.rows for entry in row.entries)
 
@@ -129,12 +159,19 @@ class Matrix:
 
     def as_json(self) -> dict[str, Any]:
         summary = {mark.value.lower(): self.count(mark) for mark in Mark if mark is not Mark.ERROR}
-        data = asdict(self) | {"schema": SCHEMA, "dead": self.dead, "untripped": self.untripped, "red": self.red}
+        data = asdict(self) | {
+            "schema": SCHEMA,
+            "dead": self.dead,
+            "untripped": self.untripped,
+            "red": self.red,
+            "power": [asdict(one) for one in self.power],
+        }
         return data | {"counts": summary | {"errors": self.errors, "not_applicable": len(self.skipped)}}
 
 
 def tabulate(
-    outcomes: Sequence[Outcome], skipped: Iterable[Skipped], *, model: str, tasks: Iterable[str], false_alarms: float, usable: tuple[int, int], whole: bool
+    outcomes: Sequence[Outcome], skipped: Iterable[Skipped], *, model: str, tasks: Iterable[str], false_alarms: float, usable: tuple[int, int], whole: bool,
+    share: tuple[int, int] = (1, 1),
 ) -> Matrix:  # fmt: skip
     """The matrix of a model's drilled runs, in their order."""
     groups: dict[tuple[str, Dose], list[Outcome]] = {}
@@ -151,6 +188,8 @@ def tabulate(
         rows=rows,
         skipped=tuple(skipped),
         tripped=tuple(gate for gate in GATES if gate in tripped),
+        share=share,
+        unchanged=unchanged_runs(outcomes),
     )
 
 
@@ -197,6 +236,16 @@ def _entry(gate: str, expected: Expected, proven: Sequence[Outcome]) -> Entry:
     return Entry(
         gate=gate, expected=expected, mark=mark, hits=hits, n=n, low=low, high=high, status=telling.status, cell=telling.cell, reason=telling.reason
     )
+
+
+def _power(rows: Iterable[Row], dose: Dose, gate: str) -> Power | None:
+    """None where no gate had to fire at that dose, or no run of it proves anything."""
+    asked = [(row, e) for row in rows if row.dose == dose for e in row.entries if e.expected == "fires" and e.n and gate in (e.gate, ALL)]
+    if not asked:
+        return None
+    hits, n = sum(entry.hits for _, entry in asked), sum(entry.n for _, entry in asked)
+    low, high = clopper_pearson(hits, n, TAIL)
+    return Power(dose=dose, gate=gate, drills=len({row.drill for row, _ in asked}), hits=hits, n=n, low=low, high=high)
 
 
 def _distinct(proven: Sequence[Outcome]) -> list[Outcome]:

@@ -32,6 +32,7 @@ class Outcome:
 
     run: its folder as a reader should name it. proof: what the fault did, in its own measured words. seen: by gate.
     pictures: a digest of all pictures, equal for runs that made the same ones: of their quality they are one sample.
+    alarms: every red cell of the run, pooled or of a task.
     """
 
     job: Job
@@ -40,6 +41,7 @@ class Outcome:
     pictures: str = ""
     error: str = ""
     seen: Mapping[str, Seen] = field(default_factory=dict)
+    alarms: tuple[str, ...] = ()
 
 
 def read_outcome(job: Job, path: Path, model: str, *, run: str) -> Outcome:
@@ -61,7 +63,9 @@ def read_outcome(job: Job, path: Path, model: str, *, run: str) -> Outcome:
         pictures = digest(sorted((key, made.image) for key, made in folder.generations().items()))
     finally:
         folder.close()
-    return Outcome(job=job, run=run, proof=proof, pictures=pictures, error=error, seen={gate: _seen(gate, verdicts) for gate in GATES})
+    alarms = tuple(verdict.id for verdict in verdicts if verdict.red)
+    seen = {gate: _seen(gate, verdicts) for gate in GATES}
+    return Outcome(job=job, run=run, proof=proof, pictures=pictures, error=error, seen=seen, alarms=alarms)
 
 
 def _proof(folder: RunFolder, spec: str) -> tuple[str, bool]:

@@ -25,7 +25,7 @@ from swapgate.canonical import digest, dumps, read_json, write_atomic
 from swapgate.cards import Card
 from swapgate.config import Config
 from swapgate.drills.catalogue import CATALOGUE
-from swapgate.drills.jobs import Job, choose, controls
+from swapgate.drills.jobs import Job, choose, controls, share_of
 from swapgate.drills.kinds import Dose, Drill
 from swapgate.drills.matrix import Matrix, tabulate
 from swapgate.drills.outcome import Outcome, read_outcome
@@ -44,10 +44,11 @@ NULL_PROCESSES = (4, 12)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What to drill. whole: `drills` is the whole catalogue, so that a gate that nothing trips is dead.
+    """What to drill. whole: `drills` is the whole catalogue, so that a gate that nothing trips is dead. Without drills only controls run.
 
     null: fresh processes that measure the honest model's null; None for as many as give NULL_REPEATS repeats, from 4 to 12.
     control: also as many runs with nothing planted, the last of all, in which no gate may fire.
+    share: (k, n) makes and shows only the k-th of n disjoint shares of the runs, beside which no gate can be called dead.
     repeats: runs of every drill and dose. Of a model that repeats itself to the pixel they add samples of time and memory alone.
     """
 
@@ -60,6 +61,7 @@ class Ask:
     repeats: int = 1
     null: int | None = None
     control: bool = False
+    share: tuple[int, int] = (1, 1)
     command: str = "swapgate drill"
 
 
@@ -106,9 +108,11 @@ def drill(config: Config, ask: Ask, policy: Policy, progress: Progress | None = 
     null = _null(ask, null_calls(calls))
     _begin(drilling, null)
     usable = _honest(drilling, null)
+    jobs = share_of(jobs, ask.share)
     outcomes = [_drilled(drilling, job, f"{number} of {len(jobs)}") for number, job in enumerate(jobs, start=1)]
     return tabulate(
-        outcomes, skipped, model=ask.model, tasks=drilling.tasks, false_alarms=policy.false_alarms, usable=usable, whole=ask.whole
+        outcomes, skipped, model=ask.model, tasks=drilling.tasks, false_alarms=policy.false_alarms, usable=usable,
+        whole=ask.whole and ask.share == (1, 1), share=ask.share,
     )  # fmt: skip
 
 
@@ -139,6 +143,11 @@ def _check(drilling: _Drilling) -> None:
     for option, value in (("--repeats", ask.repeats), ("--null", 1 if ask.null is None else ask.null)):
         if value < 1:
             raise UserError(where=option, value=value, rule="a number, 1 or more", remedy=f"write {option}=4")
+    k, n = ask.share
+    if not 1 <= k <= n:
+        raise UserError(where="--shard", value=f"{k}/{n}", rule="K of N shares, K from 1 to N", remedy="write --shard=1/4")
+    if not (ask.drills or ask.control):
+        raise UserError(where="--drill", value="", rule="at least one drill, or nothing for control runs", remedy="write --drill=black,nothing")
 
 
 def _null(ask: Ask, calls: Sequence[planning.Call]) -> int:

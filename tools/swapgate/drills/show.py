@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from swapgate.canonical import dumps, rounded, write_atomic
-from swapgate.drills.matrix import Entry, Mark, Matrix, Row
+from swapgate.drills.jobs import DOSES
+from swapgate.drills.kinds import Dose
+from swapgate.drills.matrix import ALL, Entry, Mark, Matrix, Power, Row
+from swapgate.drills.unchanged import Rate, Unchanged
 from swapgate.gates.verdict import GATES
 from swapgate.report.columns import columns
 from swapgate.report.html import environment, stylesheet
@@ -38,6 +41,7 @@ MEANINGS = {
     Mark.ERROR: "no run of the drill proves anything",
 }
 LONGEST_REASON = 300
+MOST_ALARMS = 10
 
 
 def write(matrix: Matrix, out: Path) -> Path:
@@ -54,7 +58,7 @@ def page(matrix: Matrix) -> str:
     template = environment().get_template("drill.html.j2")
     return template.render(
         matrix=matrix, gates=GATES, answer=answer(matrix), tones=TONES, glyphs=GLYPHS, meanings=MEANINGS, marks=Mark, rate=rate, asked=asked,
-        unlikely=unlikely(matrix), unsure=unsure(matrix), skipped=grouped(matrix), style=style, style_hash=style_hash,
+        unlikely=unlikely(matrix), unsure=unsure(matrix), skipped=grouped(matrix), chance=chance, power=power_table(matrix), caught=caught, share=share_note(matrix), style=style, style_hash=style_hash,
     )  # fmt: skip
 
 
@@ -73,6 +77,10 @@ def lines(matrix: Matrix, page_path: Path) -> list[str]:
     if unlikely(matrix):
         found.append(f"note: {unlikely(matrix)}")
     found += [f"proved: {tidy(row.id)}: {tidy(row.proof)}" for row in matrix.rows if row.proof and row.spec]
+    found += [f"power, {dose}: {', '.join(f'{one.gate} {caught(one)}' for one in row if one)}" for dose, row in power_table(matrix)]
+    found += unchanged_lines(matrix.unchanged) if matrix.unchanged else []
+    if share_note(matrix):
+        found.append(f"note: {share_note(matrix)}")
     return [*found, f"swapgate drill: {answer(matrix)}", f"matrix: {page_path.resolve().as_uri()}"]
 
 
@@ -126,6 +134,43 @@ def asked(entry: Entry) -> str:
     return {"fires": "must fire", "quiet": "must stay quiet", "either": "nothing is asked"}[entry.expected]
 
 
+def chance(found: Rate) -> str:
+    """`0 of 100, at most 5.16 % (99 %)`: the upper end of the exact 99 % interval, and the lower one where a run was red."""
+    if not found.n:
+        return "0 of 0: nothing is known"
+    least = f"at least {100 * found.low:.3g} % and " if found.red else ""
+    return f"{found.red} of {found.n}, {least}at most {100 * found.high:.3g} % (99 %)"
+
+
+def unchanged_lines(found: Unchanged) -> list[str]:
+    """How often runs with nothing planted were red, by gate, and which."""
+    gates = ", ".join(f"{one.gate} {one.rate.red}" + (f" (undecided in {one.undecided})" if one.undecided else "") for one in found.gates)
+    lines = [f"unchanged runs red: {chance(found.anywhere)}; by gate: {gates}; different sets of pictures: {found.different}"]
+    lines += [f"  red: {tidy(alarm.run)}: {tidy(', '.join(alarm.cells))}" for alarm in found.alarms[:MOST_ALARMS]]
+    if len(found.alarms) > MOST_ALARMS:
+        lines.append(f"  and {len(found.alarms) - MOST_ALARMS} more, in {JSON}")
+    return [*lines, *(f"  not counted: {_short(line)}" for line in found.failed)]
+
+
+def power_table(matrix: Matrix) -> list[tuple[Dose, list[Power | None]]]:
+    """Doses, each with its power for every gate and for all of them; None where no drill asks the gate to fire."""
+    found = {(one.dose, one.gate): one for one in matrix.power}
+    return [(dose, [found.get((dose, gate)) for gate in (*GATES, ALL)]) for dose in DOSES if (dose, ALL) in found]
+
+
+def caught(one: Power) -> str:
+    """`40/42, 84–99 %`: alarms, samples and the exact 95 % interval."""
+    return f"{one.hits}/{one.n}, {100 * one.low:.0f}–{100 * one.high:.0f} %"
+
+
+def share_note(matrix: Matrix) -> str:
+    """What a share of the runs lacks; "" for all of them."""
+    k, n = matrix.share
+    if n == 1:
+        return ""
+    return f"share {k} of {n}: copy the runs of all shares into one folder and give the same command without --shard to see the whole"
+
+
 def grouped(matrix: Matrix) -> list[tuple[str, list[str]]]:
     """Reasons why drills do not apply, each with its drills."""
     found: dict[str, list[str]] = {}
@@ -140,7 +185,8 @@ def _cell(entry: Entry) -> str:
         return "quiet" if entry.mark is Mark.QUIET else "-"
     if entry.mark is Mark.UNDECIDED:
         return "undecided"
-    return f"{word} {entry.hits}/{entry.n}" if entry.n else word
+    several = f", {100 * entry.low:.0f}–{100 * entry.high:.0f} %" if entry.n > 1 and entry.low is not None and entry.high is not None else ""
+    return f"{word} {entry.hits}/{entry.n}{several}" if entry.n else word
 
 
 def _look(rows: Iterable[Row]) -> list[str]:

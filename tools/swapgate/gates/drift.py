@@ -13,6 +13,7 @@ from statistics import median, variance
 
 from swapgate.gates.compose import NOT_CALIBRATED, calibrated, claim, cluster, cluster_labels, gap, missing, plural, strata, unchanged, verdict
 from swapgate.gates.evidence import Arm, Drift, Evidence, ImageScore, Null
+from swapgate.gates.finite import unreadable
 from swapgate.gates.futility import hopeless_mean
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import sign_flip
@@ -54,7 +55,7 @@ class Beyond:
 
 def judge(evidence: Evidence, policy: Policy) -> Verdict:
     """The verdict of one cell on its pictures. The number of transformer forwards is checked first, and exactly."""
-    stopped = missing("drift", evidence)
+    stopped = missing("drift", evidence) or unreadable("drift", evidence)
     if stopped:
         return stopped
     forwards = _forwards(evidence.candidate)

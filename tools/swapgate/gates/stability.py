@@ -12,6 +12,7 @@ from statistics import median
 
 from swapgate.gates.compose import calibrated, claim, cluster, cluster_labels, gap, missing, percent, plural, points, strata, unchanged, verdict
 from swapgate.gates.evidence import Arm, Evidence, ImageScore
+from swapgate.gates.finite import unreadable
 from swapgate.gates.futility import hopeless_mean
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
@@ -43,7 +44,7 @@ Both = tuple[Reworded, Reworded]
 
 def judge(evidence: Evidence, policy: Policy) -> Verdict:
     """The verdict of one cell on rewordings: size of the changes and flips, against the same rewordings of the baseline."""
-    stopped = missing("stability", evidence)
+    stopped = missing("stability", evidence) or unreadable("stability", evidence)
     if stopped:
         return stopped
     ours = reworded(evidence.candidate, policy.stability_guard)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from swapgate.gates.compose import calibrated, claim, cluster, cluster_labels, gap, missing, percent, plural, strata, uncalibrated, unchanged, verdict
 from swapgate.gates.drift import restless
 from swapgate.gates.evidence import Arm, Evidence, ImageScore
+from swapgate.gates.finite import unreadable
 from swapgate.gates.futility import hopeless_rate
 from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
@@ -28,7 +29,7 @@ _LOST = 0.1  # more newly broken pictures than this are no accident of single pi
 
 def judge(evidence: Evidence, policy: Policy) -> Verdict:
     """The verdict of one cell on the rate of usable first images, against the card's floor and the paired baseline."""
-    stopped = missing("usability", evidence)
+    stopped = missing("usability", evidence) or unreadable("usability", evidence)
     ours = first_images(evidence.candidate)
     if stopped or not ours:
         return stopped or verdict("usability", evidence, [])

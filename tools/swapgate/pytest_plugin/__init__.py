@@ -3,6 +3,7 @@
     options.py   the command line
     cells.py     gate tests become one test per cell; the `cell` fixture
     status.py    a verdict's own word and colour in pytest's output and JUnit
+    quick.py     a planted fault for every gate at the end of a full run
     finish.py    verdicts.json, report, accepted baselines, exit status and last lines
 
 Every hook is named here, because pytest looks for hooks in the module that the entry point names.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,8 @@ class CellUnderTest:
         from swapgate.baselines.guards import bars
         from swapgate.report import junit
 
-        verdict = self.suite.verdict(self.cell)
+        with explained():
+            verdict = self.suite.verdict(self.cell)
         self.node.user_properties.extend(junit.properties(verdict))
         options = self.suite.setup.options
         if options.update_baselines and not bars(verdict):
@@ -65,8 +67,18 @@ class CellUnderTest:
         """Record the cell's measured seconds per image in pytest-benchmark, by the host's synchronised clock."""
         from swapgate.pytest_plugin.playback import play_back
 
-        self.suite.ensure(self.cell.model)
+        with explained():
+            self.suite.ensure(self.cell.model)
         play_back(benchmark, self.suite, self.cell)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """A mistake found while judging fails the test as it is written for the user, without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 def explain(verdict: Verdict) -> str:

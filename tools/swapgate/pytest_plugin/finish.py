@@ -7,6 +7,7 @@ import pytest
 from swapgate.errors import UserError
 from swapgate.pytest_plugin.cells import UNDECIDED, WIRED, Wired
 from swapgate.pytest_plugin.options import is_strict
+from swapgate.pytest_plugin.quick import add_quick_drill
 
 
 @pytest.hookimpl(trylast=True)
@@ -40,6 +41,8 @@ def _write(session: pytest.Session, wired: Wired) -> None:
 
     suite = wired.suite
     wired.data = suite.finish(wired.cells)
+    if session.exitstatus != pytest.ExitCode.INTERRUPTED:
+        add_quick_drill(session, wired)
     page = report.build(suite.run.path, suite.image_path)
     markdown.publish(wired.data)
     if session.exitstatus == pytest.ExitCode.INTERRUPTED:

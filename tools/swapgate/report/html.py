@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from swapgate.canonical import write_atomic
 from swapgate.gates.verdict import WORST_FIRST
-from swapgate.report import charts, model, phrases, pictures, view
+from swapgate.report import charts, model, phrases, pictures, quick, view
 
 FOLDER, INDEX, DATA = "report", "index.html", "data"
 _LOADER = jinja2.PackageLoader("swapgate.report")
@@ -32,18 +32,19 @@ def build(run_path: Path, image_source: Callable[[str], Path | None]) -> Path:
         image_source: the file of a picture by the SHA-256 of its pixels, or None; asked once a picture.
 
     Raises:
-        RunBroken: verdicts.json is absent, of another schema or incomplete. A missing picture is shown as missing.
+        RunBroken: verdicts.json (or quick-drill.json, where there is one) is absent, of another schema or incomplete. A missing picture is shown as missing.
     """
     report = model.load(run_path)
+    drills = quick.read(run_path)
     folder = run_path / FOLDER
     album = pictures.collect(report, image_source, folder / DATA)
     target = folder / INDEX
-    write_atomic(target, render(report, album).encode("utf-8", "replace"))  # JSON can escape half a character
+    write_atomic(target, render(report, album, drills).encode("utf-8", "replace"))  # JSON can escape half a character
     return target
 
 
-def render(report: model.Report, album: pictures.Album) -> str:
-    """The page as text; pictures are referred to by the `src` that `album` gives them."""
+def render(report: model.Report, album: pictures.Album, drills: Sequence[quick.QuickDrill] = ()) -> str:
+    """The page as text; pictures are referred to by the `src` that `album` gives them. drills: the run's quick drills, if any."""
     style, style_hash = stylesheet()
     return (
         environment()
@@ -52,6 +53,8 @@ def render(report: model.Report, album: pictures.Album) -> str:
             report=report,
             page=view.page(report, album),
             headline=phrases.headline(report),
+            drills=drills,
+            drill_said=quick.said,
             style=style,
             style_hash=style_hash,
         )

@@ -91,7 +91,12 @@ class Lines:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        item = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        item = json.loads(line, parse_constant=_refused)
+    except ValueError:
         return None
     return item if isinstance(item, dict) else None
+
+
+def _refused(word: str) -> None:
+    """NaN and the infinities are no JSON, and nothing here writes them: a figure that is none would be judged as one."""
+    raise ValueError(word)

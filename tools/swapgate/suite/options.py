@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from swapgate.errors import UserError
+from swapgate.gates.policy import BUDGET
 from swapgate.gates.verdict import GATES
 
 Budget = Literal["smoke", "gate", "full"]
@@ -45,13 +46,14 @@ class Options:
 
 
 def share(option: str, text: str) -> float | None:
-    """A share written as 1% or 0.01; None for nothing. UserError outside (0, 0.25]."""
+    """A share written as 1% or 0.01; None for nothing. UserError outside the policy's range, [0.0001, 0.25]."""
     if not text:
         return None
     try:
         found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         found = math.nan
-    if not 0 < found <= 0.25:
-        raise UserError(where=option, value=text, rule="a share above 0 and at most 25%", remedy="write it as 1% or 0.01")
+    low, high = BUDGET
+    if not low <= found <= high:
+        raise UserError(where=option, value=text, rule="a share of at least 0.01% and at most 25%", remedy="write it as 1% or 0.01")
     return found

@@ -8,6 +8,7 @@ configuration (`{"swapgate": {"scale": {"en": {"floor": …, "matched": …}}}}`
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -110,7 +111,10 @@ class Scorer:
         images = [self._run.load_image(one.image) for one in batch]
         features = judge.image_features(images)
         for one, image, feature in zip(batch, images, features, strict=True):
-            self._run.score_put(self._key(one), self._one(judge, one, image, feature))
+            found = self._one(judge, one, image, feature)
+            strangers = 0.0 if found["strangers"] is None else found["strangers"]
+            self._finite([found["alignment"], strangers, *found["margins"].values()], one.image)
+            self._run.score_put(self._key(one), found)
 
     def _one(self, judge: Judge, one: Wanted, image: Image, feature: Any) -> dict[str, Any]:
         from swapgate.metrics import health
@@ -149,7 +153,20 @@ class Scorer:
             found = {"ssim": -1.0, "psnr": 0.0, "clip": -1.0}  # of different sizes: as unlike as can be
             if (ours, theirs) in alike:
                 found = _difference(pixels[ours], pixels[theirs], float(np.dot(features[ours], features[theirs])))
+            self._finite(found.values(), ours)
             self._run.score_put(self._drift_key(ours, theirs), found)
+
+    def _finite(self, figures: Iterable[float], sha: str) -> None:
+        """UserError for a score that is no number: JSON has no word for it, and a comparison with it would pass in silence."""
+        wrong = [figure for figure in figures if not math.isfinite(figure)]
+        if wrong:
+            raise UserError(
+                where=str(self._card.path),
+                key="judge",
+                value=judge_name(self._card),
+                rule=f"a judge gives finite numbers; this one gave {wrong[0]} for picture {sha[:12]}",
+                remedy="restore the judge's weights, or name another judge; nothing is made again: pytest --resume=RUN",
+            )
 
 
 def _difference(image: Image, reference: Image, cosine: float) -> dict[str, float]:
