@@ -28,7 +28,7 @@ def accepted(bench: Any) -> Any:
     return bench
 
 
-CEILINGS = '[ceilings.cpu]\nseconds_per_image = 100.0\nmemory_mib = 100000\n'
+CEILINGS = "[ceilings.cpu]\nseconds_per_image = 100.0\nmemory_mib = 100000\n"
 
 
 def run(bench: Any, name: str = "second", **given: Any) -> tuple[Any, dict[str, Any]]:
@@ -83,7 +83,7 @@ def test_smoke_goes_as_far_as_the_first_look_and_can_be_gone_on_with(accepted: A
     assert "so the others have to be made" in suite.verdict(Cell(gate="usability", model="toy", task="all")).reason
     more, after = accepted.whole(resume=accepted.root / "second", budget="gate")
     assert status(after, "usability/toy/all") == "PASS"
-    assert len({call for call in accepted.hosts.asked}) == len(accepted.hosts.asked), "no image is made twice"
+    assert len(set(accepted.hosts.asked)) == len(accepted.hosts.asked), "no image is made twice"
     assert [event["look"] for event in looks(more.run.path)] == list(range(1, 1 + len(looks(more.run.path))))
 
 

@@ -10,7 +10,7 @@ from swapgate.errors import UserError
 from swapgate.suite.rehearsal import rehearse
 
 SEEDS = 12
-CEILINGS = '[ceilings.cpu]\nseconds_per_image = 100.0\nmemory_mib = 100000\n'
+CEILINGS = "[ceilings.cpu]\nseconds_per_image = 100.0\nmemory_mib = 100000\n"
 
 
 @pytest.fixture

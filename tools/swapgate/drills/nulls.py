@@ -231,7 +231,9 @@ def _lost(before: Flags, after: Flags, policy: Policy) -> Flags:
     """Where usable pictures were lost beyond the floor, and beyond chance at the whole budget."""
     worse, better = (before & ~after).sum(axis=1), (after & ~before).sum(axis=1)
     table = np.array([[mcnemar(w, b) for b in range(better.max() + 1)] for w in range(worse.max() + 1)])
-    return np.asarray(((worse - better) / before.shape[1] > _NEAR * policy.usability_drop) & (table[worse, better] <= policy.anytime * policy.false_alarms))
+    return np.asarray(
+        ((worse - better) / before.shape[1] > _NEAR * policy.usability_drop) & (table[worse, better] <= policy.anytime * policy.false_alarms)
+    )
 
 
 def _changed(drawn: _Drawn, written: NDArray[np.int64], policy: Policy) -> Flags:

@@ -32,9 +32,7 @@ def hopeless_pairs(counts: Discordance, planned: int, floor: float, policy: Poli
     equal = counts.n - counts.worse - counts.better
     rates = generator.dirichlet([counts.worse + _PRIOR, counts.better + _PRIOR, equal + _PRIOR], _DRAWS)
     ends = Counter((int(worse), int(better)) for worse, better, _ in generator.multinomial(left, rates))
-    ending = [
-        (n, Discordance(worse=counts.worse + worse, better=counts.better + better, n=planned)) for (worse, better), n in ends.items()
-    ]
+    ending = [(n, Discordance(worse=counts.worse + worse, better=counts.better + better, n=planned)) for (worse, better), n in ends.items()]
     return sum(n for n, end in ending if _decides(end, floor, last)) < HOPELESS * _DRAWS
 
 
@@ -46,9 +44,7 @@ def hopeless_rate(good: int, n: int, planned: int, limit: float, policy: Policy)
     generator, last = np.random.default_rng(policy.seed), policy.last
     more = generator.binomial(left, generator.beta(good + _PRIOR, n - good + _PRIOR, _DRAWS))
     ends = Counter(good + int(one) for one in more)
-    shown = sum(
-        times for end, times in ends.items() if rate_lower(end, planned, last.alpha) >= limit or rate_upper(end, planned, last.harm) < limit
-    )
+    shown = sum(times for end, times in ends.items() if rate_lower(end, planned, last.alpha) >= limit or rate_upper(end, planned, last.harm) < limit)
     return shown < HOPELESS * _DRAWS
 
 

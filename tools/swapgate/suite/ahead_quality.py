@@ -54,7 +54,9 @@ def stability(prospect: Prospect) -> GateAhead:
         stopped = stopped or "no reworded prompt is asked: set `rewordings` and `reworded_seeds` in the task"
     if stopped or not paired:
         return halted("stability", prospect, stopped or "the other arm holds none of these rewordings")
-    return closed("stability", prospect, [_calibrated(_change(prospect, paired), prospect), *_costs_usable(prospect, paired), _worst(prospect, len(paired))])
+    return closed(
+        "stability", prospect, [_calibrated(_change(prospect, paired), prospect), *_costs_usable(prospect, paired), _worst(prospect, len(paired))]
+    )
 
 
 def _calibrated(claim: ClaimAhead, prospect: Prospect) -> ClaimAhead:

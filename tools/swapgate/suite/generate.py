@@ -152,7 +152,9 @@ def _make_rounds(run: RunFolder, hosts: Mapping[str, Host], works: Sequence[Work
     """Round by round, with a look after each, also after those that an earlier session made."""
     wanted, turn = no_look(0), 0
     for number in range(1, max((len(work.rounds) for work in works), default=0) + 1):
-        calls = {work.card.id: [call for call in work.rounds[number - 1] if wanted(work.card.id, call)] for work in works if number <= len(work.rounds)}
+        calls = {
+            work.card.id: [call for call in work.rounds[number - 1] if wanted(work.card.id, call)] for work in works if number <= len(work.rounds)
+        }
         _make(run, hosts, interleave(calls, turn), progress)
         turn += max(map(len, calls.values()), default=0)
         wanted = look(number)

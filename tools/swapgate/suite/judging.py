@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -48,9 +48,7 @@ def reference(suite: Suite, card: Card, tasks: Sequence[Task], until: int | None
     if other is not None:
         seen = suite.seen(other, len(suite.schedules[other.id].rounds) if until is None else until)
         how = "measured in turn" if suite.interleaved(card.id) else "measured one after the other: both did not fit into memory together"
-        return Reference(
-            arm=arm(seen, tasks, other.id), null=None, accepted=f"{other.id} in this run, {how}", incomparable="", no_cost=""
-        )
+        return Reference(arm=arm(seen, tasks, other.id), null=None, accepted=f"{other.id} in this run, {how}", incomparable="", no_cost="")
     return _accepted(suite, card, tasks)
 
 
