@@ -66,14 +66,14 @@ def between(repeats: Iterable[Repeat], read: Read) -> Between | None:
     squares = sum(mean(values) ** 2 for values in effects.values())
     counts = Counter(run for run, _ in effects)
     # Without the run's own process among them, nothing tells where it lies, and it is one more process itself.
-    own = [mean(values) for (_, process), values in effects.items() if process == 0]
-    whole = len(own) == len(counts)
+    first = [mean(values) for (_, process), values in effects.items() if process == 0]
+    whole = len(first) == len(counts)
     return Between(
         deviation=math.sqrt(squares / freedom),
         freedom=freedom,
         processes=len(effects),
         calls=fewest,
-        offset=mean(own) if whole else 0.0,
+        offset=mean(first) if whole else 0.0,
         about=min(counts.values()) if whole else 1,
     )
 

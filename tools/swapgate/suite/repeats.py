@@ -6,9 +6,9 @@ Pictures are compared in every process, whatever legal variation it ran under; c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swapgate.cards import Card
 from swapgate.gates.evidence import Null, Repeat
@@ -35,8 +35,13 @@ def processes(suite: Suite, model: str) -> list[NullProcess]:
     """The processes that this run's null of a model began, in order. One that was cut off was started again under its number."""
     events = [event for event in suite.run.events() if event["event"] == "null" and event["model"] == model]
     begun = Counter(event["repeat"] for event in events)
-    names = {event["repeat"]: event.get("variation") or (ONE_THREAD.name if event["threads"] else PLAIN_NAME) for event in events}
+    names = {event["repeat"]: variation_of(event) for event in events}
     return [NullProcess(number=number, variation=name, whole=begun[number] == 1) for number, name in sorted(names.items())]
+
+
+def variation_of(event: Mapping[str, Any]) -> str:
+    """The name of the variation that a process of the null ran under, from the event of its beginning, which once held only its threads."""
+    return str(event.get("variation") or (ONE_THREAD.name if event.get("threads") else PLAIN_NAME))
 
 
 def null_of(suite: Suite, card: Card, tasks: Sequence[Task]) -> Null | None:

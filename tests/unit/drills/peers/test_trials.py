@@ -102,12 +102,12 @@ def test_the_null_of_the_honest_run_gives_a_trial_for_every_process(folder: Any,
     """What a process changed is its variation, whatever the line of its beginning calls it."""
     folder.null(1, picture(0))
     folder.null(2, picture(5), threads=1)
-    folder.null(3, picture(6), attention="math", tf32=False)
+    folder.null(3, picture(6), threads=None, variation="math attention")
     first, second, third = read(folder.out, "m", []).trials
     assert [(one.name, one.variation, one.whole, len(one.pairs)) for one in (first, second, third)] == [
         ("null process 1", "", False, 1),
-        ("null process 2 (threads: 1)", "threads: 1", False, 1),
-        ("null process 3 (attention: math)", "attention: math", False, 1),
+        ("null process 2 (1 thread)", "1 thread", False, 1),
+        ("null process 3 (math attention)", "math attention", False, 1),
     ]
     assert not first.changed
     assert second.changed

@@ -25,10 +25,12 @@ from swapgate.drills.outcome import Outcome, read_outcome
 from swapgate.drills.peers.policies import Kind
 from swapgate.errors import RunBroken, UserError
 from swapgate.gates.verdict import DECIDED
+from swapgate.hosts.variations import PLAIN_NAME
 from swapgate.metrics.pixels import Image
 from swapgate.plan import Request
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.records import Generation
+from swapgate.suite.repeats import variation_of
 
 Place = Literal["A", "B", "C", "mild"]
 PLACES: tuple[Place, ...] = ("A", "B", "C", "mild")
@@ -42,7 +44,6 @@ GATES_OF: Mapping[Kind, frozenset[str]] = {
 WATCHED: Mapping[Kind, str] = {"drift": "drift", "absolute": "usability", "latency": "latency", "memory": "memory"}
 PICTURES: tuple[Kind, ...] = ("drift", "absolute")
 _OTHER_SIZE = "the engine returned an image of"  # how `hosts.child` begins to say that it refuses a picture
-_PLAIN = frozenset({"event", "model", "repeat"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,9 +218,9 @@ def _null(folder: RunFolder, model: str, plain: Sequence[Request], made: Mapping
 
 
 def _variation(event: Mapping[str, Any]) -> str:
-    """What a null process changed, in words: whatever its line says beside the model and its number."""
-    said = {key: value for key, value in sorted(event.items()) if key not in _PLAIN and value not in (None, "", False)}
-    return ", ".join(f"{key}: {value}" for key, value in said.items())
+    """What a null process changed, in words; "" where it ran as the card says."""
+    name = variation_of(event)
+    return "" if name == PLAIN_NAME else name
 
 
 def _pairs(asked: Sequence[Request], made: Mapping[str, Generation], honest: Mapping[str, Generation], *, repeat: int) -> tuple[Pair, ...]:
