@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal, cast
 
+from swapgate.drills.early import EarlyRun, saved
 from swapgate.drills.jobs import DOSES, Skipped
 from swapgate.drills.kinds import Dose, Drill, Gate
 from swapgate.drills.outcome import Outcome, Seen
@@ -116,6 +117,7 @@ class Matrix:
 
     tripped: gates that some drill turned red which did not forbid it (see `Entry.trips`). usable: usable pictures of the honest run, and all.
     share: (k, n) when these are only every n-th of the runs. unchanged: what runs with nothing planted came to, None without one.
+    early: the runs as if they had been looked at on the way (see `early`).
     """
 
     model: str
@@ -128,6 +130,7 @@ class Matrix:
     tripped: tuple[str, ...]
     share: tuple[int, int] = (1, 1)
     unchanged: Unchanged | None = None
+    early: tuple[EarlyRun, ...] = ()
 
     @property
     def untripped(self) -> tuple[str, ...]:
@@ -165,6 +168,7 @@ class Matrix:
             "untripped": self.untripped,
             "red": self.red,
             "power": [asdict(one) for one in self.power],
+            "saved": [asdict(one) for one in saved(self.early)],
         }
         return data | {"counts": summary | {"errors": self.errors, "not_applicable": len(self.skipped)}}
 

@@ -32,7 +32,7 @@ class Outcome:
 
     run: its folder as a reader should name it. proof: what the fault did, in its own measured words. seen: by gate.
     pictures: a digest of all pictures, equal for runs that made the same ones: of their quality they are one sample.
-    alarms: every red cell of the run, pooled or of a task.
+    alarms: every red cell of the run, pooled or of a task. pooled: the status of every gate's pooled cell.
     """
 
     job: Job
@@ -42,6 +42,7 @@ class Outcome:
     error: str = ""
     seen: Mapping[str, Seen] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
+    pooled: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_outcome(job: Job, path: Path, model: str, *, run: str) -> Outcome:
@@ -65,7 +66,8 @@ def read_outcome(job: Job, path: Path, model: str, *, run: str) -> Outcome:
         folder.close()
     alarms = tuple(verdict.id for verdict in verdicts if verdict.red)
     seen = {gate: _seen(gate, verdicts) for gate in GATES}
-    return Outcome(job=job, run=run, proof=proof, pictures=pictures, error=error, seen=seen, alarms=alarms)
+    pooled = {verdict.gate: str(verdict.status) for verdict in verdicts if verdict.task == POOLED}
+    return Outcome(job=job, run=run, proof=proof, pictures=pictures, error=error, seen=seen, alarms=alarms, pooled=pooled)
 
 
 def _proof(folder: RunFolder, spec: str) -> tuple[str, bool]:

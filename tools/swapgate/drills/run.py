@@ -25,6 +25,7 @@ from swapgate.canonical import digest, dumps, read_json, write_atomic
 from swapgate.cards import Card
 from swapgate.config import Config
 from swapgate.drills.catalogue import CATALOGUE
+from swapgate.drills.early import early_runs
 from swapgate.drills.jobs import Job, choose, controls, share_of
 from swapgate.drills.kinds import Dose, Drill
 from swapgate.drills.matrix import Matrix, tabulate
@@ -110,10 +111,12 @@ def drill(config: Config, ask: Ask, policy: Policy, progress: Progress | None = 
     usable = _honest(drilling, null)
     jobs = share_of(jobs, ask.share)
     outcomes = [_drilled(drilling, job, f"{number} of {len(jobs)}") for number, job in enumerate(jobs, start=1)]
-    return tabulate(
+    early, _ = early_runs(own, policy, ask.out, ask.model, outcomes)
+    matrix = tabulate(
         outcomes, skipped, model=ask.model, tasks=drilling.tasks, false_alarms=policy.false_alarms, usable=usable,
         whole=ask.whole and ask.share == (1, 1), share=ask.share,
     )  # fmt: skip
+    return replace(matrix, early=early)
 
 
 def _makes(config: Config, policy: Policy, progress: Progress) -> Make:

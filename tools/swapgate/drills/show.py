@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from swapgate.canonical import dumps, rounded, write_atomic
+from swapgate.drills.early import lines as early_lines
 from swapgate.drills.jobs import DOSES
 from swapgate.drills.kinds import Dose
 from swapgate.drills.matrix import ALL, Entry, Mark, Matrix, Power, Row
@@ -58,7 +59,7 @@ def page(matrix: Matrix) -> str:
     template = environment().get_template("drill.html.j2")
     return template.render(
         matrix=matrix, gates=GATES, answer=answer(matrix), tones=TONES, glyphs=GLYPHS, meanings=MEANINGS, marks=Mark, rate=rate, asked=asked,
-        unlikely=unlikely(matrix), unsure=unsure(matrix), skipped=grouped(matrix), chance=chance, power=power_table(matrix), caught=caught, share=share_note(matrix), style=style, style_hash=style_hash,
+        unlikely=unlikely(matrix), unsure=unsure(matrix), skipped=grouped(matrix), chance=chance, power=power_table(matrix), caught=caught, share=share_note(matrix), early=early_lines(matrix.early), style=style, style_hash=style_hash,
     )  # fmt: skip
 
 
@@ -79,6 +80,7 @@ def lines(matrix: Matrix, page_path: Path) -> list[str]:
     found += [f"proved: {tidy(row.id)}: {tidy(row.proof)}" for row in matrix.rows if row.proof and row.spec]
     found += [f"power, {dose}: {', '.join(f'{one.gate} {caught(one)}' for one in row if one)}" for dose, row in power_table(matrix)]
     found += unchanged_lines(matrix.unchanged) if matrix.unchanged else []
+    found += early_lines(matrix.early)
     if share_note(matrix):
         found.append(f"note: {share_note(matrix)}")
     return [*found, f"swapgate drill: {answer(matrix)}", f"matrix: {page_path.resolve().as_uri()}"]
