@@ -267,7 +267,7 @@ def test_time_reaches_are_those_of_the_power_functions(bench: Any, spread: float
     claim = named(ahead_cost.latency(ahead), "total")
     apart = between(known, lambda one: one.seconds)
     assert apart is not None
-    more = (apart.deviation, apart.freedom)
+    more = (apart.apart, apart.freedom)
     rough = power.time_harm(59, alpha=0.0005, floor=0.05, cv=spread, between=more).smallest
     assert claim.n == 59
     assert claim.smallest == pytest.approx(rough, rel=0.15)

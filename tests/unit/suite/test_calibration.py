@@ -60,7 +60,7 @@ def test_times_are_those_of_the_samples(bench: Any) -> None:
     assert total.between is not None
     assert (total.between.deviation, total.between.freedom) == (pytest.approx(expected, rel=1e-4), 4)
     assert total.neighbours is not None
-    noise: dict[str, Any] = {"cv": total.within, "correlation": max(0.0, total.neighbours), "between": (total.between.deviation, 4)}
+    noise: dict[str, Any] = {"cv": total.within, "correlation": max(0.0, total.neighbours), "between": (total.between.apart, 4)}
     reach = power.time_harm(total.calls, alpha=0.01 / 5 / 7, floor=0.05, **noise)
     assert total.smallest == pytest.approx(reach.smallest)
     assert total.passes is power.time_pass(total.calls, alpha=0.01, floor=0.05, **noise).enough

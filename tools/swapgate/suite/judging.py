@@ -58,6 +58,8 @@ def own_processes(suite: Suite, card: Card) -> tuple[Repeat, ...]:
     A process keeps its pace whatever it draws, so a single task's cell is held against what all tasks show of it.
     """
     again = {task.id: repeats_of(suite, card, task) for task in suite.setup.tasks[card.id]}
+    if not any(again.values()):
+        return ()
     recorded = suite.seen(card, len(suite.schedules[card.id].rounds))
     first = {task.id: arm(recorded, [task], card.id).cost for task in suite.setup.tasks[card.id] if again[task.id]}
     run = [Repeat(run=suite.run.id, process=0, task=task, cost=cost) for task, cost in first.items() if cost]
