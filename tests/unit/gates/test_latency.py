@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from swapgate.gates.evidence import Repeat
 from swapgate.gates.latency import judge
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Finding, Status, Verdict
@@ -301,3 +302,14 @@ def test_a_time_below_the_compute_floor_voids_the_verdict(build: Any) -> None:
     assert "took 1.00 s, below the compute floor" in theirs.reason
     held = run(build, build.noisy(3.0, 0.01, 30, 1), build.noisy(3.0, 0.01, 30, 2), limits=limits)
     assert held.status is Status.PASS
+
+
+def test_calls_are_not_made_for_what_differs_between_processes(build: Any) -> None:
+    """Processes that differ by a tenth hide a limit of a twentieth from any number of calls; where they hardly differ, more calls may tell."""
+    for pace, futile in ((0.10, True), (0.001, False)):
+        paces = np.random.default_rng(4).normal(0, pace, 6)
+        known = tuple(Repeat(run="r", process=n, task="t", cost=build.noisy(3.0 * float(np.exp(one)), 0.002, 12, n)) for n, one in enumerate(paces))
+        ours, theirs = build.noisy(3.13, 0.08, 24, 1), build.noisy(3.0, 0.08, 90, 2)
+        found = judge(build.evidence(build.arm(cost=ours), build.arm(cost=theirs, processes=known)), build.policy.at_look(1, 5))
+        total = next(one for one in found.findings if one.name == "total")
+        assert (total.status, total.futile) == (Status.INCONCLUSIVE, futile), total.reason

@@ -124,7 +124,10 @@ def _compared(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
 
 
 def _unknown(name: str, ours: Sequence[float], theirs: Sequence[float], evidence: Evidence, *, decides: bool = True) -> Finding | None:
-    """The claim of a time of which nobody knows how much it differs from process to process; None where that was measured."""
+    """The claim of a time of which nobody knows how much it differs from process to process; None where that was measured.
+
+    More calls of the same process would tell nothing of that.
+    """
     spread = None if evidence.interleaved else spread_between(evidence, name)
     if evidence.interleaved or (spread and spread.deviation > 0):
         return None
@@ -145,6 +148,7 @@ def _unknown(name: str, ours: Sequence[float], theirs: Sequence[float], evidence
         baseline=_median(theirs),
         candidate=_median(ours),
         decides=decides,
+        futile=True,
     )
 
 
@@ -171,7 +175,8 @@ def _ratio(
         reason += f"; {_would_decide(name, found, p, evidence, policy, fewest)}"
     if status in (Status.REGRESSION, Status.INCONCLUSIVE) and not evidence.interleaved:
         reason += f"; the arms were not measured in turn{_said_spread(name, evidence)}"
-    return _ratio_claim(name, status, reason, found, p, ours, theirs, policy)
+    futile = status is Status.INCONCLUSIVE and bool(_hidden(name, found, evidence, policy))
+    return replace(_ratio_claim(name, status, reason, found, p, ours, theirs, policy), futile=futile)
 
 
 def _status(found: Estimate, added: Estimate, p: float, policy: Policy, pad: float) -> Status:
@@ -217,7 +222,8 @@ def _stage(name: str, ours: Sequence[float], theirs: Sequence[float], total: flo
     reason = f"{_ratio_reason(name, ours, theirs, found, policy.latency_floor)}; it adds {percent(added.effect / total)} of a whole call"
     if not same:
         reason += "; other pipeline, so reported only"
-    return _ratio_claim(name, status, reason, found, p, ours, theirs, policy, decides=same)
+    futile = status is Status.INCONCLUSIVE and bool(_hidden(name, found, evidence, policy))
+    return replace(_ratio_claim(name, status, reason, found, p, ours, theirs, policy, decides=same), futile=futile)
 
 
 def _ratio_claim(
@@ -270,19 +276,24 @@ def _would_decide(name: str, found: Estimate, p: float, evidence: Evidence, poli
         share = f"this claim's share of the run's false-alarm budget is {policy.harm:.2g}"
         more = "calls" if evidence.interleaved else "calls, or more processes in the baseline's null,"
         return f"slower at p = {p:.2g}, while {share}: more {more} would tell"
-    spread = None if evidence.interleaved else spread_between(evidence, name)
-    if spread and 2 * spread.apart**2 > found.deviation**2 / 2:
-        alone = widened(
-            replace(found, low=found.effect, high=found.effect, deviation=0.0), spread.apart, spread.freedom, alpha=policy.latency_alpha, log=True
-        )
-        if alone.low <= 1 + policy.latency_floor <= alone.high:
-            return f"{spread.processes} processes are too few, or differ too much, for a limit of {percent(policy.latency_floor)}: a null of more (--null=16)"
+    if hidden := _hidden(name, found, evidence, policy):
+        return f"{hidden} processes are too few, or differ too much, for a limit of {percent(policy.latency_floor)}: a null of more (--null=16)"
     distance = 1 + policy.latency_floor - found.effect
     width = found.high - found.effect if distance > 0 else found.effect - found.low
     factor = (width / distance) ** 2 if distance else float("inf")
     if factor > 16:
         return f"it lies so near the limit that even {16 * n} calls an arm would not decide"
     return f"about {max(1, ceil(n * factor) - n)} more calls an arm would decide"
+
+
+def _hidden(name: str, found: Estimate, evidence: Evidence, policy: Policy) -> int:
+    """How many processes were measured, where what differs between them hides the limit however many calls are made; 0 where it does not."""
+    spread = None if evidence.interleaved else spread_between(evidence, name)
+    if spread is None or 2 * spread.apart**2 <= found.deviation**2 / 2:
+        return 0
+    still = replace(found, low=found.effect, high=found.effect, deviation=0.0)
+    alone = widened(still, spread.apart, spread.freedom, alpha=policy.latency_alpha, log=True)
+    return spread.processes if alone.low <= 1 + policy.latency_floor <= alone.high else 0
 
 
 def _reported(cost: Cost, baseline: Cost | None) -> list[Finding]:
