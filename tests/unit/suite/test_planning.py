@@ -10,7 +10,7 @@ import pytest
 from swapgate.cards import Card
 from swapgate.errors import UserError
 from swapgate.gates.verdict import GATES
-from swapgate.suite.planning import Cell, build_plan, prepare, restored, serialised, wording_book
+from swapgate.suite.planning import ITSELF, Cell, build_plan, prepare, restored, serialised, wording_book
 from swapgate.tasks import Task
 
 
@@ -216,3 +216,27 @@ def test_a_fault_of_a_run_that_does_not_parse_is_a_mistake(bench: Any) -> None:
         prepare(bench.config, bench.options(models=("toy",), faults=("nose:0.4",)))
     with pytest.raises(UserError, match="another model than the one judged"):
         prepare(bench.config, bench.options(models=("toy",), against="toy", faults=("noise:0.4",)))
+
+
+def test_a_model_can_be_held_against_itself_in_turn(bench: Any) -> None:
+    """The other arm is the card as written, under a name of its own; the faults of the run are planted into the judged one alone."""
+    setup = prepare(bench.config, bench.options(models=("toy",), against=ITSELF, faults=("slow:2",)))
+    assert setup.against is not None
+    assert (setup.against.id, setup.against.faults) == ("toy.itself", ())
+    assert setup.models[0].faults == ("slow:2",)
+    assert setup.tasks["toy.itself"] == setup.tasks["toy"]
+    bench.card("other")
+    with pytest.raises(UserError, match="one model is held against itself"):
+        prepare(bench.config, bench.options(models=("toy", "other"), against=ITSELF))
+
+
+def test_a_run_against_itself_can_be_replayed_and_gone_on_with(bench: Any) -> None:
+    """The twin is no model of its own."""
+    suite, data = bench.whole(models=("toy",), against=ITSELF, faults=("slow:2",))
+    latency = next(one for one in data["verdicts"] if one["id"] == "latency/toy/all")
+    assert latency["status"] == "REGRESSION", latency["reason"]
+    assert data["against"] == ITSELF
+    before = (suite.run.path / "verdicts.json").read_bytes()
+    bench.whole(replay=suite.run.path)
+    assert (suite.run.path / "verdicts.json").read_bytes() == before
+    assert bench.whole(resume=suite.run.path)[1]["counts"] == data["counts"]

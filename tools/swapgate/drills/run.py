@@ -6,6 +6,9 @@
     <out>/runs/<drill>/<dose>-<repeat>   a run with one fault, judged by all gates against that baseline
     <out>/matrix.json, matrix.html
 
+Drills of latency are measured in turn with the honest model, in one run: on a shared machine, processes of one model differ by more than
+most slow-downs, and no number of calls tells that apart.
+
 A run that is finished (it has verdicts.json) is not made again, one that was cut off is gone on with, and one that fails
 does not stop the others. What a run showed is always read from its folder.
 """
@@ -33,7 +36,7 @@ from swapgate.drills.outcome import Outcome, read_outcome
 from swapgate.errors import RunBroken, UserError
 from swapgate.gates.policy import Policy
 from swapgate.suite.options import Options
-from swapgate.suite.planning import Setup, prepare
+from swapgate.suite.planning import ITSELF, Setup, prepare
 from swapgate.suite.progress import Progress, Silent
 from swapgate.suite.session import Suite, card_json, null_calls
 
@@ -217,7 +220,7 @@ def _drilled(drilling: _Drilling, job: Job, place: str) -> Outcome:
     try:
         if not (folder / "verdicts.json").is_file():
             drilling.progress.note(f"drill {place}: {job.drill.id}" + (f", {job.dose} ({job.spec})" if job.spec else ""))
-            _make(drilling, folder, faults=job.faults)
+            _make(drilling, folder, faults=job.faults, in_turn="latency" in job.drill.fires)
         return read_outcome(job, folder, drilling.card.id, run=name)
     except UserError as error:
         return Outcome(job=job, run=name, error=str(error))
@@ -225,7 +228,8 @@ def _drilled(drilling: _Drilling, job: Job, place: str) -> Outcome:
         return Outcome(job=job, run=name, error=f"{type(error).__name__}: {error}")
 
 
-def _make(drilling: _Drilling, folder: Path, *, null: int = 0, faults: tuple[str, ...] = ()) -> None:
+def _make(drilling: _Drilling, folder: Path, *, null: int = 0, faults: tuple[str, ...] = (), in_turn: bool = False) -> None:
+    """Make a run. `in_turn`: request by request with the honest model, so that a slow-down is told from a machine that has others to serve."""
     begun = (folder / "manifest.json").is_file()
-    options = replace(drilling.options, null=null, faults=faults)
+    options = replace(drilling.options, null=null, faults=faults, against=ITSELF if in_turn else None)
     drilling.make(replace(options, resume=folder) if begun else replace(options, run_dir=folder))

@@ -23,7 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--task", dest="swapgate_task", default="", metavar="X,Y", help="tasks to judge them by (default: all of the card's families)")
     group.addoption(
-        "--against", dest="swapgate_against", default="", metavar="A", help="A/B: judge --model against this model instead of its baseline"
+        "--against",
+        dest="swapgate_against",
+        default="",
+        metavar="A",
+        help="A/B: judge --model against this model (or `itself`) in turn, instead of its baseline",
     )
     group.addoption(
         "--run-dir", dest="swapgate_run_dir", default="", metavar="PATH", help="where the run folder is made (default: .swapgate/runs/<time>)"

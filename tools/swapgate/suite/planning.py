@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from swapgate.wording import Rewording, WordingBook
 
 EDITS_SEPARATOR = "; "
+ITSELF = "itself"  # --against: the same card once more, in turn with the judged one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ def prepare(config: Config, options: Options) -> Setup:
     models = tuple(_planted(_card(cards, name, "--model"), options) for name in options.models or config.default_models or tuple(cards))
     if not models:
         raise UserError(where=str(config.models), rule="at least one model card", remedy="write fixtures/models/<name>.toml")
-    against = _card(cards, options.against, "--against") if options.against else None
+    against = _other_arm(cards, models, options)
     if against and any(against.id == card.id for card in models):
         raise UserError(where="--against", value=against.id, rule="another model than the one judged", remedy="drop it from --model")
     chosen = {card.id: _tasks(tasks, card, options) for card in models}
@@ -134,6 +135,20 @@ def _card(cards: Mapping[str, Card], name: str, option: str) -> Card:
         rule=f"a model card; known: {', '.join(cards)}",
         remedy=f"did you mean {near[0]!r}?" if near else "write a card in the models folder",
     )
+
+
+def _other_arm(cards: Mapping[str, Card], models: Sequence[Card], options: Options) -> Card | None:
+    """The card of the other arm of an A/B run; for ITSELF the judged card as it is written, without the faults of this run, under a name of its own."""
+    if options.against != ITSELF:
+        return _card(cards, options.against, "--against") if options.against else None
+    if len(models) != 1:
+        raise UserError(where="--against", value=ITSELF, rule="one model is held against itself at a time", remedy=f"name it: --model={models[0].id}")
+    return replace(cards[models[0].id], id=twin(models[0].id))
+
+
+def twin(model: str) -> str:
+    """The name of a model that is held against itself, as the other arm of its run."""
+    return f"{model}.{ITSELF}"
 
 
 def _planted(card: Card, options: Options) -> Card:
@@ -217,7 +232,7 @@ def _as_recorded(options: Options) -> Options:
     return replace(
         options,
         against=against,
-        models=options.models or tuple(model for model in made if model != against),
+        models=options.models or tuple(model for model in made if model != against and not model.endswith(f".{ITSELF}")),
         tasks=options.tasks or tasks,
         faults=options.faults or faults,
     )
