@@ -54,7 +54,7 @@ def planned(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_plan_says_what_is_made_shared_and_found(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Images and times by model, the budget by gate, and what cannot be decided; status 0 all the same."""
-    assert main(["plan"]) == 0
+    assert main(["plan", "--budget=full"]) == 0
     out = capsys.readouterr().out
     for said in (
         "8 images, unknown time to load and make them",
@@ -69,7 +69,7 @@ def test_the_plan_says_what_is_made_shared_and_found(project: Path, capsys: pyte
 def test_the_json_holds_the_same_facts(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every key, whatever is known; what is not is null."""
     found = data(capsys, "--null=3")
-    assert set(found) == {"schema", "against", "images", "seconds", "models", "budget", "gates", "undecided"}
+    assert set(found) == {"schema", "against", "images", "looks", "seconds", "models", "budget", "gates", "undecided"}
     assert found["seconds"] is None
     assert [set(one) for one in found["models"]] == [WORK] * 2
     assert [one["repeats"] for one in found["models"]] == [3 * 6, 3 * 6], "two calls, made three times in each of three processes"
@@ -79,15 +79,21 @@ def test_the_json_holds_the_same_facts(project: Path, capsys: pytest.CaptureFixt
     claims = [claim for one in found["gates"] for claim in one["claims"]]
     assert claims
     assert all(set(claim) == CLAIM for claim in claims)
-    assert set(found["budget"]) == {"false_alarms", "models", "shares"}
+    assert set(found["budget"]) == {"images", "false_alarms", "models", "shares"}
+    assert (found["looks"], found["budget"]["images"]) == (1, "full"), "a null takes the whole plan"
 
 
 @pytest.mark.parametrize(("option", "share"), [([], 0.01), (["--false-alarms=5%"], 0.05), (["--false-alarms=0.2"], 0.2)])
 def test_the_budget_is_what_was_asked(project: Path, option: list[str], share: float, capsys: pytest.CaptureFixture[str]) -> None:
     """The policy's where nothing was, in either way of writing."""
-    budget = data(capsys, *option)["budget"]
+    budget = data(capsys, "--budget=full", *option)["budget"]
     assert budget["false_alarms"] == share
     assert sum(one["part"] for one in budget["shares"]) * budget["models"] == pytest.approx(share)
+    early = data(capsys, *option)
+    assert early["looks"] > 1
+    assert early["budget"]["false_alarms"] == share
+    left = sum(one["part"] for one in early["budget"]["shares"]) * budget["models"]
+    assert left == pytest.approx(0.95 * share), "early looks have the rest"
 
 
 def test_models_tasks_and_gates_are_chosen_by_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

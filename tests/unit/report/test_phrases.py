@@ -205,3 +205,12 @@ def test_every_status_has_a_sign_of_its_own_and_a_meaning():
     assert set(phrases.GLYPHS) == set(phrases.MEANINGS) == set(Status)
     assert len(set(phrases.GLYPHS.values())) == len(Status)
     assert set(phrases.QUESTIONS) == set(GATES)
+
+
+def test_a_run_that_stopped_early_says_what_the_whole_plan_would_have_taken(report: model.Report) -> None:
+    """In images and seconds of calls; nothing of it where everything was made."""
+    early = replace(
+        report, planned=model.Amount(cells=10, images=108, seconds=36.2), measured=model.Amount(cells=10, images=60, decided=10, seconds=20.1)
+    )
+    assert phrases.measured_line(early).endswith("60 of 108 images, 20 s of about 36 s that the whole plan takes")
+    assert "whole plan" not in phrases.measured_line(replace(early, measured=model.Amount(cells=10, images=108, decided=10, seconds=36.2)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from swapgate.cli.common import FOUND, OK, add_json, config_of, show
 from swapgate.errors import UserError
+from swapgate.suite.options import BUDGETS
 
 if TYPE_CHECKING:
     from swapgate.cli.common import Groups
@@ -23,6 +24,7 @@ def add(groups: Groups) -> None:
     made.add_argument("--gate", default="", metavar="G,H", help="gates to judge (default: all)")
     made.add_argument("--false-alarms", default="", metavar="1%", help="chance that an unchanged run is red anywhere (default: the policy's, 1%%)")
     made.add_argument("--null", type=int, default=0, metavar="N", help="also measure the null in N fresh processes")
+    made.add_argument("--budget", default="gate", choices=BUDGETS, help="how far the run may go (default: gate)")
     made.add_argument("--strict", action="store_true", help="exit status 1 when some gate cannot be decided")
     add_json(made)
     made.set_defaults(handler=_plan)
@@ -52,6 +54,7 @@ def _options(given: argparse.Namespace, config: Config) -> Options:
         strict=given.strict,
         false_alarms=share("--false-alarms", given.false_alarms),
         null=given.null,
+        budget="full" if given.null else given.budget,
         command="swapgate plan",
     )
 

@@ -18,6 +18,7 @@ def properties(verdict: Verdict) -> list[tuple[str, str]]:
         ("model", verdict.model),
         ("task", verdict.task),
         ("against", verdict.against),
+        ("images", verdict.images),
         ("decided", verdict.decided),
         ("reason", verdict.reason),
         ("next", verdict.next or None),

@@ -29,11 +29,15 @@ _SHA = re.compile(r"[0-9a-f]{8,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """How many cells and images; `decided` counts cells whose verdict is PASS, REGRESSION, IMPROVED or CHANGED."""
+    """How many cells and images; `decided` counts cells whose verdict is PASS, REGRESSION, IMPROVED or CHANGED.
+
+    seconds: of pipeline calls for these images (of planned ones not made: what they would take at each model's pace); None where unknown.
+    """
 
     cells: int
     images: int
     decided: int = 0
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,7 +156,10 @@ def counts_line(report: Report) -> str:
 def measured_line(report: Report) -> str:
     """Cells measured and decided, and images made, each of what was planned."""
     done, asked = report.measured, report.planned
-    return f"{done.cells} of {asked.cells} cells measured, {done.decided} decided; {done.images} of {asked.images} images"
+    line = f"{done.cells} of {asked.cells} cells measured, {done.decided} decided; {done.images} of {asked.images} images"
+    if done.images < asked.images and done.seconds is not None and asked.seconds is not None:
+        line += f", {done.seconds:.0f} s of about {asked.seconds:.0f} s that the whole plan takes"
+    return line
 
 
 def number(value: float | None, unit: str = "", *, signed: bool = False) -> str:

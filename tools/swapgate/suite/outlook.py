@@ -15,8 +15,9 @@ from swapgate.baselines.store import Store
 from swapgate.cards import Card
 from swapgate.config import Config
 from swapgate.gates.budget import CLAIMS
+from swapgate.gates.looks import look_rounds
 from swapgate.gates.policy import Policy, read_policy
-from swapgate.plan import Call, Plan, Request
+from swapgate.plan import Call, Plan, Request, rounds
 from swapgate.suite import ahead_cost, ahead_quality
 from swapgate.suite.earlier import Earlier, earlier
 from swapgate.suite.generate import null_turns
@@ -24,7 +25,7 @@ from swapgate.suite.judging import recorded_edits
 from swapgate.suite.options import Options
 from swapgate.suite.planning import Setup, build_plan, prepare
 from swapgate.suite.prospect import GateAhead, Prospect
-from swapgate.suite.session import null_calls
+from swapgate.suite.session import budget_of_new, null_calls
 
 SCHEMA = 1
 _GATES = {
@@ -75,12 +76,17 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """The whole of it. false_alarms: the chance that an unchanged run is red anywhere."""
+    """The whole of it. false_alarms: the chance that an unchanged run is red anywhere.
+
+    looks: after how many rounds the run is judged, 1 for a test of fixed size; budget: how far it may go.
+    """
 
     works: tuple[Work, ...]
     against: str
     false_alarms: float
     models: int
+    looks: int
+    budget: str
     shares: tuple[Share, ...]
     gates: tuple[GateAhead, ...]
 
@@ -103,7 +109,13 @@ class Outlook:
             "images": sum(one.images + one.repeats for one in self.works),
             "seconds": self.seconds,
             "models": [{**asdict(one), "images": one.images} for one in self.works],
-            "budget": {"false_alarms": self.false_alarms, "models": self.models, "shares": [asdict(one) for one in self.shares]},
+            "looks": self.looks,
+            "budget": {
+                "images": self.budget,
+                "false_alarms": self.false_alarms,
+                "models": self.models,
+                "shares": [asdict(one) for one in self.shares],
+            },
             "gates": gates,
             "undecided": [f"{one.gate}/{one.model}" for one in self.undecided],
         }
@@ -121,17 +133,31 @@ def foresee(config: Config, options: Options) -> Outlook:
 
 
 def outlook(setup: Setup, plan: Plan, policy: Policy, known: Mapping[str, Earlier]) -> Outlook:
-    """The outlook of `plan`; `known` holds what is known of each model, by name. Pure."""
-    models = len(setup.models)
+    """The outlook of `plan`; `known` holds what is known of each model, by name. Pure.
+
+    Of a run that may stop early the gates are reckoned at its last look, which has the rest of every error.
+    """
+    whole = policy.false_alarms
+    models, looks = len(setup.models), looks_of(setup, plan)
+    policy = replace(policy.at_look(looks, looks), latency_alpha=policy.latency_alpha) if looks > 1 else policy
     shares = shares_of(policy.false_alarms, models, setup.options.gates)
     return Outlook(
         works=tuple(_work(card, setup, plan.calls[card.id], known[card.id]) for card in setup.cards),
         against=setup.against.id if setup.against else "baseline",
-        false_alarms=policy.false_alarms,
+        false_alarms=whole,
         models=models,
+        looks=looks,
+        budget=budget_of_new(setup),
         shares=shares,
         gates=tuple(_GATES[one.gate](_prospect(card, setup, plan, policy.at_most(one.each), known)) for card in setup.models for one in shares),
     )
+
+
+def looks_of(setup: Setup, plan: Plan) -> int:
+    """How often a run is judged: once with its whole plan, else after each of the looks of its longest model."""
+    if budget_of_new(setup) == "full":
+        return 1
+    return max((len(look_rounds(len(made))) for calls in plan.calls.values() if (made := rounds(calls))), default=1)
 
 
 def shares_of(false_alarms: float, models: int, gates: Sequence[str]) -> tuple[Share, ...]:

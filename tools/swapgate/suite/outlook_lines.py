@@ -20,6 +20,9 @@ def _works(seen: Outlook) -> Iterator[str]:
     rows = [(_name(one), *_made(one), *_times(one)) for one in seen.works]
     yield from columns([header, *rows])
     total = sum(one.images + one.repeats for one in seen.works)
+    if seen.looks > 1:
+        first = "and ends with the first" if seen.budget == "smoke" else "and asks for no more images of what is settled"
+        yield f"budget {seen.budget}: at most these; the run is judged after each of {seen.looks} looks, {first}"
     yield f"{plural(total, 'image')}, {_duration(seen.seconds)} to load and make them; scoring and the report come on top"
 
 

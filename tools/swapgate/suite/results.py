@@ -61,8 +61,13 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
         "command": suite.run.manifest["command"],
         "against": suite.setup.options.against or "baseline",
         "strict": suite.setup.options.strict,
-        "planned": {"cells": len(cells), "images": suite.plan.images()},
-        "measured": {"cells": len(verdicts), "images": _made(suite), "decided": sum(verdict.decided for verdict in verdicts)},
+        "planned": {"cells": len(cells), "images": suite.plan.images(), "seconds": _seconds(suite, whole=True)},
+        "measured": {
+            "cells": len(verdicts),
+            "images": _made(suite),
+            "decided": sum(verdict.decided for verdict in verdicts),
+            "seconds": _seconds(suite, whole=False),
+        },
         "counts": {status.value: Counter(v.status for v in verdicts)[status] for status in Status},
         "outcome": {"red": whole.red, "reason": whole.reason, "false_alarms": suite.policy.false_alarms},
         "models": [_model(suite, card, held.get(card.id)) for card in suite.setup.cards if card.id in suite.recorded],
@@ -82,6 +87,20 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
 
 def _made(suite: Suite) -> int:
     return sum(bool(generation.image) for recorded in suite.recorded.values() for _, generation in recorded.generations)
+
+
+def _seconds(suite: Suite, *, whole: bool) -> float | None:
+    """Seconds of the calls that made the planned images, or those that the whole plan takes at each model's pace; None where a model made none."""
+    total = 0.0
+    for model, recorded in suite.recorded.items():
+        calls = {made.call: made.times.total for _, made in recorded.generations if made.times}
+        images = sum(made.image is not None for _, made in recorded.generations)
+        if not images or not calls:
+            return None
+        spent = sum(calls.values())
+        planned = sum(len(call.requests) for call in suite.plan.calls[model])
+        total += spent * planned / images if whole else spent
+    return total if suite.recorded else None
 
 
 def _model(suite: Suite, card: Card, held: Reference | None) -> dict[str, Any]:

@@ -304,7 +304,7 @@ def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
         "command": setup.options.command,
         "against": setup.options.against,
         "faults": list(setup.options.faults),
-        "budget": _budget(setup),
+        "budget": budget_of_new(setup),
         "cards": {card.id: card_json(card) for card in setup.cards},
         "tasks": {
             task.id: digest([dict(task.prompts), task.width, task.height, list(task.seeds)]) for tasks in setup.tasks.values() for task in tasks
@@ -313,7 +313,7 @@ def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _budget(setup: Setup) -> str:
+def budget_of_new(setup: Setup) -> str:
     """The budget of a new run. A run that becomes a baseline or measures a null makes its whole plan, and so do several models against one.
 
     A baseline of part of the plan could decide less, and the other arm of several models cannot stop for one of them.
