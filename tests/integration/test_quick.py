@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from swapgate.suite.options import Options
-
 if TYPE_CHECKING:
     from conftest import Project
 
 RED = int(pytest.ExitCode.TESTS_FAILED)
-
-
-@pytest.fixture
-def full(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """What makes a run a full one: --budget=full where there is that option, else the plain value that stands for it."""
-    if any(field.name == "budget" for field in fields(Options)):
-        return ("--budget=full",)
-    monkeypatch.setattr(Options, "budget", "full", raising=False)
-    return ()
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +22,14 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def drilled(project: Project, kept: Path, full: tuple[str, ...]) -> Any:
+def drilled(project: Project, kept: Path) -> Any:
     """The project with an accepted baseline and whatever quick drill is kept; gives the function that runs it in full."""
     project.accept(cost=True)
     if kept.is_dir():
         shutil.copytree(kept, project.path / ".swapgate" / "runs" / "quick-drills")
 
     def run(*arguments: str) -> pytest.RunResult:
-        result = project.run(*full, *arguments)
+        result = project.run("--budget=full", *arguments)
         if not kept.is_dir():
             shutil.copytree(project.path / ".swapgate" / "runs" / "quick-drills", kept)
         return result
@@ -153,9 +141,7 @@ def test_a_damaged_record_is_a_mistake_with_a_remedy(project: Project, drilled: 
     assert "Traceback" not in text
 
 
-def test_an_interrupted_quick_drill_leaves_the_verdicts_and_says_how_to_go_on(
-    project: Project, full: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_quick_drill_leaves_the_verdicts_and_says_how_to_go_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run is judged by then; its page is there."""
     project.accept(cost=True)
 
@@ -163,7 +149,7 @@ def test_an_interrupted_quick_drill_leaves_the_verdicts_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("swapgate.drills.quick.quick_drills", cut_off)
-    result = project.run(*full, "--run-dir=here")
+    result = project.run("--budget=full", "--run-dir=here")
     assert result.ret == int(pytest.ExitCode.INTERRUPTED)
     assert "the quick drill was interrupted" in result.stdout.str()
     assert (project.path / "here" / "verdicts.json").is_file()

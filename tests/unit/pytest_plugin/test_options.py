@@ -20,6 +20,7 @@ NOTHING: dict[str, Any] = {
     "swapgate_false_alarms": "",
     "swapgate_null": 0,
     "swapgate_plan": False,
+    "swapgate_budget": "",
     "swapgate_update": False,
     "swapgate_reason": "",
     "swapgate_allow_ci": False,
@@ -143,3 +144,28 @@ def test_a_budget_that_is_none_is_refused(text: str) -> None:
     """Nought, more than a quarter, and what is no number."""
     with pytest.raises(pytest.UsageError, match="at most 25%"):
         options(false_alarms=text)
+
+
+@pytest.mark.parametrize(
+    ("given", "budget"),
+    [
+        ({}, "gate"),
+        ({"budget": "smoke"}, "smoke"),
+        ({"budget": "full"}, "full"),
+        ({"resume": "r"}, None),
+        ({"replay": "r"}, None),
+        ({"resume": "r", "budget": "full"}, "full"),
+        ({"null": 4}, None),
+        ({"update": True}, None),
+    ],
+)
+def test_how_far_a_run_may_go(given: dict[str, Any], budget: str | None) -> None:
+    """As far as is open, unless another budget is named; a recorded run and one that becomes a baseline know their own."""
+    assert options(**given).budget == budget
+
+
+@pytest.mark.parametrize("budget", ["smoke", "gate"])
+def test_less_than_the_whole_plan_makes_no_baseline(budget: str) -> None:
+    """Nor a null."""
+    with pytest.raises(pytest.UsageError, match="need the whole plan"):
+        options(budget=budget, null=4)

@@ -69,11 +69,9 @@ def test_a_worse_end_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, st
 
 @pytest.mark.parametrize("budget", ["gate", "smoke", None])
 def test_other_runs_make_none_and_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str | None) -> None:
-    """Also where the options know no budget at all."""
+    """Whatever they made."""
     session = Session(tmp_path, monkeypatch, record("DEAD"), budget=budget).end()
     assert (session.calls, session.wired.lines, session.exitstatus) == (0, [], OK)
-    del session.wired.suite.setup.options.budget
-    assert session.end().calls == 0
 
 
 def test_a_replay_reads_what_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

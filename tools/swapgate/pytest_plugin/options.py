@@ -117,11 +117,11 @@ def is_strict(config: pytest.Config) -> bool:
 
 
 def _budget(text: str, *, recorded: bool, whole: bool) -> Budget | None:
-    """The budget asked for; of a recorded run its own, unless another is. UsageError where the whole plan is needed and less is asked for."""
+    """The budget asked for; None, as the run needs it, for a recorded run and for one whose whole plan is needed. UsageError where the whole plan is needed and less is asked for."""
     if whole and text not in ("", "full"):
         raise pytest.UsageError(f"--budget={text}: a baseline and its null need the whole plan; leave it out, or write --budget=full")
     asked = next((one for one in BUDGETS if one == text), None)
-    return asked or (None if recorded else "full" if whole else "gate")
+    return asked or (None if recorded or whole else "gate")
 
 
 def _share(option: str, text: str) -> float | None:

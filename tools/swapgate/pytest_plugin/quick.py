@@ -16,8 +16,7 @@ def add_quick_drill(session: pytest.Session, wired: Wired) -> None:
     from swapgate.report.quick import lines, read
 
     suite = wired.suite
-    # Options.budget comes with the option --budget; an Options without it is one of a plain run.
-    full = getattr(suite.setup.options, "budget", "gate") == "full"
+    full = suite.setup.options.budget == "full"
     try:
         found = quick_drills(suite) if full and not suite.setup.options.replay else read(suite.run.path)
     except KeyboardInterrupt:
