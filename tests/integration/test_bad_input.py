@@ -188,9 +188,17 @@ def test_a_judge_that_gives_no_numbers_fails_the_run_and_says_so(project: Projec
     assert counts["PASS"] == 0
 
 
-def test_a_null_without_a_sample_decides_nothing_about_changed_pictures(project: Project) -> None:
-    """The baseline was accepted, and its null was emptied: what is within the floors of chance nobody knows."""
-    accepted(project, lambda data: data["quality"]["null"].update(drifts=[]))
+def test_a_null_without_a_sample_is_refused(project: Project) -> None:
+    """The baseline was accepted, and its null was emptied: it is no measured null, and the file is named."""
+    file = accepted(project, lambda data: data["quality"]["null"].update(drifts=[]))
+    project.card("toy", noise=0.02)
+    result = project.run("--run-dir=here")
+    refused(result, str(file.parent), "null", "swapgate baselines verify")
+
+
+def test_without_a_null_nothing_but_equal_pictures_pass(project: Project) -> None:
+    """No null was measured: what is within the floors of chance nobody knows."""
+    accepted(project, lambda data: data["quality"].update(null=None))
     project.card("toy", noise=0.02)
     result = project.run("--run-dir=here")
     drift = verdict(project, "drift")
@@ -204,7 +212,7 @@ def test_a_null_that_is_no_number_is_refused(project: Project) -> None:
     file = accepted(project, lambda data: [drift.update(identical=False, ssim=math.nan) for drift in data["quality"]["null"]["drifts"]])
     project.card("toy", noise=0.3)
     result = project.run("--run-dir=here")
-    refused(result, str(file.parent), "null of cup/en/1/0#1: not finite", "swapgate baselines verify")
+    refused(result, str(file.parent), "#1: ssim is nan, not finite", "swapgate baselines verify")
 
 
 def test_a_score_in_a_recorded_run_that_is_no_number_is_no_pass(project: Project) -> None:
@@ -232,7 +240,7 @@ def test_a_floor_below_the_noise_is_undecided_with_the_reason(project: Project, 
     assert {"latency/toy", "usability/toy"} <= set(ahead["undecided"])
     result = project.run("--run-dir=here")
     assert "Traceback" not in said(result)
-    for gate, why in (("latency", "more calls an arm would decide"), ("usability", "even 960 requests would not decide")):
+    for gate, why in (("latency", "more calls an arm would decide"), ("usability", "the fall lies so near the limit that even")):
         found = verdict(project, gate)
         assert found["status"] == "INCONCLUSIVE", found
         assert why in found["reason"]

@@ -63,7 +63,7 @@ def test_without_floors_and_with_a_large_budget_the_same_runs_are_red() -> None:
     """What holds the budget is the policy and not a simulation that cannot be red."""
     loose = Policy(draws=500, false_alarms=0.25, latency_floor=0.001, latency_pad_seconds=0.0, usability_drop=0.0)
     tally = false_alarms(Noise(times=autocorrelated, warming=0.04, turned=0.15, together=0.5), 200, policy=loose)
-    assert tally.share > 0.03, tally
+    assert tally.share > 0.015, tally
 
 
 def test_a_model_with_two_modes_is_told_from_a_changed_one_by_its_null() -> None:

@@ -82,7 +82,7 @@ def test_a_killed_run_is_resumed(project: Project) -> None:
     """SIGKILL in the middle of generating, then --resume: all images once, and a green run."""
     project.accept()
     project.card("toy", sleep=0.03)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--run-dir=killed"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--run-dir=killed", "--budget=full"]
     process = subprocess.Popen(command, cwd=project.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     journal = project.path / "killed" / "journal.jsonl"
     wait_for(lambda: journal.is_file() and journal.read_text(encoding="utf-8").count('"generation"') > 10)
