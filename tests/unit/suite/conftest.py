@@ -165,6 +165,13 @@ class Bench:
     def tasks(self, more: str = "") -> None:
         (self.root / "fixtures" / "tasks" / "toys.toml").write_text(TASKS.format(more=more), encoding="utf-8")
 
+    ceilings = "[ceilings.cpu]\nseconds_per_image = 100.0\nmemory_mib = 100000\n"  # what decides costs where none were accepted
+
+    def seeds(self, n: int) -> None:
+        """Give every prompt n seeds."""
+        path = self.root / "fixtures" / "tasks" / "toys.toml"
+        path.write_text(path.read_text(encoding="utf-8").replace("[1, 2, 3]", str(list(range(1, n + 1)))), encoding="utf-8")
+
     def options(self, **given: Any) -> Options:
         return Options(root=self.root, **{"run_dir": None if {"resume", "replay"} & set(given) else self.root / "here", **given})
 
@@ -209,6 +216,17 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made.card()
     made.tasks()
     return made
+
+
+@pytest.fixture
+def accepted(bench: Bench) -> Bench:
+    """A baseline with its null, of twelve seeds a prompt; costs are held against ceilings alone."""
+    bench.seeds(12)
+    bench.card(more=bench.ceilings)
+    bench.whole(null=4)
+    bench.accept(with_cost=False)
+    bench.hosts.asked.clear()
+    return bench
 
 
 def again(generation: Generation, **changes: Any) -> Generation:

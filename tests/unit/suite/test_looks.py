@@ -13,23 +13,6 @@ from swapgate.gates.verdict import Status
 from swapgate.suite.looks import is_settled
 from swapgate.suite.planning import Cell
 
-SEEDS = 12
-
-
-@pytest.fixture
-def accepted(bench: Any) -> Any:
-    """A baseline with its null, of twelve seeds a prompt; costs are held against ceilings alone."""
-    path = bench.root / "fixtures" / "tasks" / "toys.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace("[1, 2, 3]", str(list(range(1, SEEDS + 1)))), encoding="utf-8")
-    bench.card(more=CEILINGS)
-    bench.whole(null=4)
-    bench.accept(with_cost=False)
-    bench.hosts.asked.clear()
-    return bench
-
-
-CEILINGS = "[ceilings.cpu]\nseconds_per_image = 100.0\nmemory_mib = 100000\n"
-
 
 def run(bench: Any, name: str = "second", **given: Any) -> tuple[Any, dict[str, Any]]:
     suite, data = bench.whole(run_dir=bench.root / name, **given)
@@ -89,7 +72,7 @@ def test_smoke_goes_as_far_as_the_first_look_and_can_be_gone_on_with(accepted: A
 
 def test_other_pictures_are_red_long_before_the_end(accepted: Any) -> None:
     """Every picture changed: no more is needed to say so, and the other gates go on."""
-    accepted.card(more='faults = ["noise:0.9"]\n' + CEILINGS)
+    accepted.card(more='faults = ["noise:0.9"]\n' + accepted.ceilings)
     suite, data = run(accepted, budget="gate")
     verdict = suite.verdict(Cell(gate="drift", model="toy", task="all"))
     assert verdict.status is Status.REGRESSION, verdict.reason
@@ -155,7 +138,7 @@ def test_a_failure_after_a_cell_was_settled_is_not_lost(accepted: Any, monkeypat
     """What only counts is counted over everything that was made: a picture that never came makes its settled cells errors."""
     _, whole = run(accepted, "first", budget="gate")
     made = whole["measured"]["images"]
-    accepted.card(more=CEILINGS, raise_at=str(made - 1))
+    accepted.card(more=accepted.ceilings, raise_at=str(made - 1))
     suite, data = run(accepted, budget="gate")
     drift = suite.verdict(Cell(gate="drift", model="toy", task="all"))
     assert drift.status is Status.ERROR, drift.reason
@@ -165,8 +148,7 @@ def test_a_failure_after_a_cell_was_settled_is_not_lost(accepted: Any, monkeypat
 def test_two_arms_are_looked_at_together(bench: Any) -> None:
     """Both stop at the same round, and neither has images that the other lacks."""
     bench.card("other")
-    path = bench.root / "fixtures" / "tasks" / "toys.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace("[1, 2, 3]", str(list(range(1, SEEDS + 1)))), encoding="utf-8")
+    bench.seeds(12)
     suite, _ = bench.whole(models=("toy",), against="other", budget="gate", gates=("usability", "latency"))
     arms = [[call.first.pair for calls in suite.asked(card) for call in calls] for card in suite.setup.cards]
     assert arms[0] == arms[1]

@@ -9,20 +9,6 @@ import pytest
 from swapgate.errors import UserError
 from swapgate.suite.rehearsal import rehearse
 
-SEEDS = 12
-CEILINGS = "[ceilings.cpu]\nseconds_per_image = 100.0\nmemory_mib = 100000\n"
-
-
-@pytest.fixture
-def accepted(bench: Any) -> Any:
-    """A baseline of twelve seeds a prompt with its null."""
-    path = bench.root / "fixtures" / "tasks" / "toys.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace("[1, 2, 3]", str(list(range(1, SEEDS + 1)))), encoding="utf-8")
-    bench.card(more=CEILINGS)
-    bench.whole(null=4)
-    bench.accept(with_cost=False)
-    return bench
-
 
 @pytest.mark.parametrize("faults", [(), ("noise:0.9",), ("black-decoder",)])
 def test_a_rehearsal_is_what_really_happens(accepted: Any, faults: tuple[str, ...]) -> None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swapgate.cli.common import FOUND, OK, add_json, add_run, config_of, run_of, show
+from swapgate.cli.common import FOUND, OK, add_json, add_run, config_of, progress_on_stderr, run_of, show
 from swapgate.errors import UserError
 
 if TYPE_CHECKING:
     from swapgate.cli.common import Groups
     from swapgate.config import Config
     from swapgate.suite.options import Options
-    from swapgate.suite.progress import LineProgress
 
 DESCRIPTION = (
     "Makes a run of a model and then its first images again in fresh processes, every second one under a legal variation (thread counts, "
@@ -44,7 +42,7 @@ def _calibrate(given: argparse.Namespace) -> int:
     from swapgate.suite.calibration_lines import lines
 
     config = config_of(given)
-    made = calibrate(config, _options(given, config), read_policy(config.policy_table()), _progress())
+    made = calibrate(config, _options(given, config), read_policy(config.policy_table()), progress_on_stderr())
     show(given, made.as_json(), lines(made))
     return OK if made.whole else FOUND
 
@@ -60,17 +58,6 @@ def _options(given: argparse.Namespace, config: Config) -> Options:
     if given.run is not None:
         return replace(options, resume=run_of(given))
     return replace(options, run_dir=Path(os.path.abspath(given.run_dir)) if given.run_dir else None)
-
-
-def _progress() -> LineProgress:
-    """Lines on stderr, so that what stands on stdout is the calibration alone."""
-    from swapgate.suite.progress import LineProgress
-
-    def write(text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-
-    return LineProgress(write=write, live=sys.stderr.isatty())
 
 
 def _names(text: str) -> tuple[str, ...]:

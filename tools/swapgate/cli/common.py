@@ -14,6 +14,7 @@ from swapgate.errors import UserError
 
 if TYPE_CHECKING:
     from swapgate.baselines.store import Store
+    from swapgate.suite.progress import LineProgress
 
     Groups = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse has no public name for it
 
@@ -75,3 +76,14 @@ def _names(runs: Path) -> list[str]:
     """Run folders, oldest first: by the time of their manifest, which is written once."""
     found = sorted(runs.glob("*/manifest.json"), key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
     return [path.parent.name for path in found]
+
+
+def progress_on_stderr() -> LineProgress:
+    """Lines on stderr, so that what stands on stdout is the result alone."""
+    from swapgate.suite.progress import LineProgress
+
+    def write(text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+    return LineProgress(write=write, live=sys.stderr.isatty())

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swapgate.cli.common import FOUND, OK, add_json, config_of, show
+from swapgate.cli.common import FOUND, OK, add_json, config_of, progress_on_stderr, show
 from swapgate.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from swapgate.drills.kinds import Dose, Drill
     from swapgate.drills.run import Ask
     from swapgate.gates.policy import Policy
-    from swapgate.suite.progress import LineProgress
 
 NOTHING = "nothing"  # the control's id; see swapgate.drills.jobs.CONTROL
 DESCRIPTION = (
@@ -75,7 +74,7 @@ def _drill(given: argparse.Namespace) -> int:
     policy = replace(policy, false_alarms=share("--false-alarms", given.false_alarms) or policy.false_alarms)
     ask = _ask(given, config)
     try:
-        matrix = drill(config, ask, policy, _progress())
+        matrix = drill(config, ask, policy, progress_on_stderr())
         page = shown.write(matrix, ask.out)  # before anything else is made
         beside = _beside(given, config, ask, policy)
     except KeyboardInterrupt:
@@ -92,7 +91,7 @@ def _beside(given: argparse.Namespace, config: Config, ask: Ask, policy: Policy)
     from swapgate.drills.peers import show as shown
     from swapgate.drills.peers.run import compare
 
-    table = compare(config, ask, policy, _progress())
+    table = compare(config, ask, policy, progress_on_stderr())
     page = shown.write(table, ask.out)
     return {"peers": {**table.as_json(), "page": str(page)}}, ["", *shown.lines(table, page)]
 
@@ -141,17 +140,6 @@ def _new_folder(config: Config) -> Path:
     from swapgate.runs.folder import new_folder
 
     return config.root / config.runs / f"drill-{new_folder(config.root).name}"
-
-
-def _progress() -> LineProgress:
-    """Lines on stderr, so that what stands on stdout is the matrix alone."""
-    from swapgate.suite.progress import LineProgress
-
-    def write(text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-
-    return LineProgress(write=write, live=sys.stderr.isatty())
 
 
 def _names(text: str) -> tuple[str, ...]:
