@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, fields, replace
 
 from swapgate.gates.looks import look_share
-from swapgate.gates.spending import spend
 from swapgate.gates.verdict import POOLED
 from swapgate.reading import Table
 
@@ -111,6 +110,8 @@ class Policy:
         """
         if looks == 1:
             return replace(self, identity=self.alpha)
+        from swapgate.gates.spending import spend  # numpy comes with it, which reading a policy does not need
+
         share = look_share(look, looks)
         return replace(
             self,
