@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +19,6 @@ from swapgate.drills.outcome import Outcome, Seen
 from swapgate.gates.verdict import GATES
 
 HOSTILE = "<script>alert('&\"x')</script>\x1b[31m\u202eabc\nline"
-VOID = {"meta", "link", "br", "img", "input", "hr"}
-
-
-class Reader(HTMLParser):
-    """The elements, the text, and what was closed wrongly."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.mistakes: list[str] = []
-        self.text = ""
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.mistakes.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def matrix_of(*outcomes: Outcome, **changes: Any) -> Matrix:
@@ -96,13 +70,13 @@ def test_an_undecided_gate_is_said_with_its_reason(an_outcome: Any) -> None:
     assert "1 caught, 0 quiet as they must be, 1 quiet but undecided" in out
 
 
-def test_a_miss_for_want_of_samples_is_told_from_a_blind_gate(an_outcome: Any) -> None:
+def test_a_miss_for_want_of_samples_is_told_from_a_blind_gate(an_outcome: Any, reader: Any) -> None:
     """On the terminal and on the page; a gate that passed a fault is blind."""
     few = an_outcome(set())
     few.seen["drift"] = Seen(status="INCONCLUSIVE", red=False, decided=False, cell="drift/m/all", reason="too few repeats")
     matrix = matrix_of(few, an_outcome(set(), dose="moderate"))
     assert "note: 1 of 2 missed for want of samples" in printed(matrix)
-    assert "1 of 2 missed for want of samples" in Reader(show.page(matrix)).text
+    assert "1 of 2 missed for want of samples" in reader(show.page(matrix)).text
     assert "want of samples" not in printed(matrix_of(an_outcome(set())))
 
 
@@ -132,11 +106,11 @@ def test_the_answer_is_one_sentence(an_outcome: Any, red: set[str], changes: dic
     assert show.answer(matrix_of(an_outcome(red), **changes)).startswith(said)
 
 
-def test_nothing_drilled_is_said(a_drill: Any) -> None:
+def test_nothing_drilled_is_said(a_drill: Any, reader: Any) -> None:
     """No table, no green."""
     out = printed(matrix_of(skipped=(Skipped(drill="a", reason="no batch"),)))
     assert "nothing was drilled: no drill applies" in out
-    assert "No drill applies to this model." in Reader(show.page(matrix_of())).text
+    assert "No drill applies to this model." in reader(show.page(matrix_of())).text
 
 
 def test_lines_cannot_steer_a_terminal(an_outcome: Any, a_drill: Any) -> None:
@@ -145,21 +119,21 @@ def test_lines_cannot_steer_a_terminal(an_outcome: Any, a_drill: Any) -> None:
     assert not [line for line in found if re.search(r"[\x00-\x1f\u202e]", line)]
 
 
-def test_hostile_text_stays_text_on_the_page(an_outcome: Any, a_drill: Any) -> None:
+def test_hostile_text_stays_text_on_the_page(an_outcome: Any, a_drill: Any, reader: Any) -> None:
     """It is all there, and none of it became an element, an attribute or an address."""
-    page = Reader(show.page(hostile(an_outcome, a_drill)))
+    page = reader(show.page(hostile(an_outcome, a_drill)))
     assert "<script>alert('&\"x')</script>" in page.text
     assert "script" not in {tag for tag, _ in page.elements}
     assert not [attrs for _, attrs in page.elements for key in attrs if key.startswith("on") or key == "style"]
     assert all(re.fullmatch(r"#[\w%./-]*|data:,|[\w%./-]+/report/index\.html", attrs["href"] or "") for _, attrs in page.elements if "href" in attrs)
 
 
-def test_the_page_is_well_formed_and_asks_nothing_of_a_network(an_outcome: Any) -> None:
+def test_the_page_is_well_formed_and_asks_nothing_of_a_network(an_outcome: Any, reader: Any) -> None:
     """Every element is closed, ids are unique, links within the page lead somewhere, and the policy allows this very style sheet."""
     source = show.page(
         matrix_of(an_outcome({"drift"}), an_outcome({"memory"}, dose="moderate"), whole=True, skipped=(Skipped(drill="a", reason="b"),))
     )
-    page = Reader(source)
+    page = reader(source)
     assert (page.mistakes, page.open) == ([], [])
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
@@ -175,25 +149,25 @@ def test_the_page_is_well_formed_and_asks_nothing_of_a_network(an_outcome: Any) 
     assert source.startswith("<!doctype html>"), "anything before it makes a browser guess"
 
 
-def test_a_row_names_source_dose_proof_and_reasons(an_outcome: Any) -> None:
+def test_a_row_names_source_dose_proof_and_reasons(an_outcome: Any, reader: Any) -> None:
     """And links to the report of each of its runs."""
-    page = Reader(show.page(matrix_of(an_outcome({"drift"}))))
+    page = reader(show.page(matrix_of(an_outcome({"drift"}))))
     for said in ("It breaks.", "diffusers #1", "severe", "black-decoder", "2 decodings made black", "drift says so", "must fire", "must stay quiet"):
         assert said in page.text
     assert any(attrs.get("href") == "runs/black/severe-1/report/index.html" for _, attrs in page.elements)
 
 
-def test_dead_gates_are_said_at_the_top(an_outcome: Any) -> None:
+def test_dead_gates_are_said_at_the_top(an_outcome: Any, reader: Any) -> None:
     """Not after a choice of drills."""
-    assert "DEAD: latency, memory, usability, stability" in Reader(show.page(matrix_of(an_outcome({"drift"}), whole=True))).text
-    assert "DEAD" not in Reader(show.page(matrix_of(an_outcome({"drift"})))).text
+    assert "DEAD: latency, memory, usability, stability" in reader(show.page(matrix_of(an_outcome({"drift"}), whole=True))).text
+    assert "DEAD" not in reader(show.page(matrix_of(an_outcome({"drift"})))).text
 
 
-def test_the_control_is_shown_as_what_it_is(an_outcome: Any) -> None:
+def test_the_control_is_shown_as_what_it_is(an_outcome: Any, reader: Any) -> None:
     """No dose, no fault, no source, and no proof of one."""
     (control,) = controls(1)
     matrix = matrix_of(an_outcome(job=control, proof="nothing was planted"))
-    text = Reader(show.page(matrix)).text
+    text = reader(show.page(matrix)).text
     assert "no fault: the control" in text
     assert "Control: nothing was planted" in re.sub(r"\s+", " ", text)
     assert "Where it really happened" not in text
@@ -214,25 +188,25 @@ def test_both_files_are_written(tmp_path: Path, an_outcome: Any) -> None:
     assert json.loads((tmp_path / "out" / "matrix.json").read_text(encoding="utf-8"))["rows"][0]["entries"][3]["low"] == 0.025
 
 
-def test_power_stands_by_dose_and_gate_with_its_interval(an_outcome: Any) -> None:
+def test_power_stands_by_dose_and_gate_with_its_interval(an_outcome: Any, reader: Any) -> None:
     """On the terminal and on the page; a cell of several samples has its own interval."""
     runs = [an_outcome({"drift"} if n < 4 else set(), repeat=n, pictures=f"p{n}") for n in (1, 2, 3, 4)]
     matrix = matrix_of(*runs)
     out = printed(matrix)
     assert "power, severe: drift 3/4, 19–99 %, all 3/4, 19–99 %" in out
     assert "MISSED 3/4, 19–99 %" in out
-    text = Reader(show.page(matrix)).text
+    text = reader(show.page(matrix)).text
     assert "Power by dose" in text
     assert text.count("3/4, 19–99 %") == 2
 
 
-def test_unchanged_runs_are_counted_in_words(an_outcome: Any) -> None:
+def test_unchanged_runs_are_counted_in_words(an_outcome: Any, reader: Any) -> None:
     """How many of how many, the upper end of the exact interval, by gate, and which."""
     jobs = controls(100)
     green = [an_outcome(set(), job=job, pictures="same") for job in jobs]
     quiet = matrix_of(*green)
     assert "unchanged runs red: 0 of 100, at most 5.16 % (99 %); by gate: latency 0, memory 0" in printed(quiet)
-    assert "0 of 100, at most 5.16 % (99 %)" in Reader(show.page(quiet)).text
+    assert "0 of 100, at most 5.16 % (99 %)" in reader(show.page(quiet)).text
     red = an_outcome({"memory"}, job=jobs[0], run="runs/nothing/moderate-1", alarms=("memory/m/all", "memory/m/cup"))
     failed = an_outcome(job=jobs[1], run="runs/nothing/moderate-2", error="it broke")
     out = printed(matrix_of(red, failed, *green[2:]))
@@ -240,7 +214,7 @@ def test_unchanged_runs_are_counted_in_words(an_outcome: Any) -> None:
     assert f"unchanged runs red: 1 of 99, at least {100 * exact.low:.3g} % and at most {100 * exact.high:.3g} % (99 %)" in out
     assert "  red: runs/nothing/moderate-1: memory/m/all, memory/m/cup" in out
     assert "  not counted: runs/nothing/moderate-2: it broke" in out
-    page = Reader(show.page(matrix_of(red, failed, *green[2:])))
+    page = reader(show.page(matrix_of(red, failed, *green[2:])))
     assert "memory/m/all, memory/m/cup" in page.text
     assert (page.mistakes, page.open) == ([], [])
 
@@ -262,9 +236,9 @@ def test_an_unchanged_run_that_could_not_decide_is_said(an_outcome: Any) -> None
     assert "0 of 0: nothing is known" in printed(matrix_of(an_outcome(job=job, error="it broke")))
 
 
-def test_a_share_says_what_it_lacks(an_outcome: Any) -> None:
+def test_a_share_says_what_it_lacks(an_outcome: Any, reader: Any) -> None:
     """And how to see the whole."""
     part = matrix_of(an_outcome({"drift"}), share=(2, 4))
     assert "note: share 2 of 4: copy the runs of all shares into one folder" in printed(part)
-    assert "share 2 of 4" in Reader(show.page(part)).text
+    assert "share 2 of 4" in reader(show.page(part)).text
     assert "share" not in printed(matrix_of(an_outcome({"drift"})))

@@ -117,7 +117,7 @@ class Matrix:
 
     tripped: gates that some drill turned red which did not forbid it (see `Entry.trips`). usable: usable pictures of the honest run, and all.
     share: (k, n) when these are only every n-th of the runs. unchanged: what runs with nothing planted came to, None without one.
-    early: the runs as if they had been looked at on the way (see `early`).
+    early: the runs as if they had been looked at on the way (see `early`); unrehearsed: why others could not be.
     """
 
     model: str
@@ -131,6 +131,7 @@ class Matrix:
     share: tuple[int, int] = (1, 1)
     unchanged: Unchanged | None = None
     early: tuple[EarlyRun, ...] = ()
+    unrehearsed: tuple[str, ...] = ()
 
     @property
     def untripped(self) -> tuple[str, ...]:

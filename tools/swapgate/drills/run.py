@@ -114,25 +114,19 @@ def drill(config: Config, ask: Ask, policy: Policy, progress: Progress | None = 
     usable = _honest(drilling, null)
     jobs = share_of(jobs, ask.share)
     outcomes = [_drilled(drilling, job, f"{number} of {len(jobs)}") for number, job in enumerate(jobs, start=1)]
-    early, _ = early_runs(own, policy, ask.out, ask.model, outcomes)
+    early, unrehearsed = early_runs(own, policy, ask.out, ask.model, outcomes)
     matrix = tabulate(
         outcomes, skipped, model=ask.model, tasks=drilling.tasks, false_alarms=policy.false_alarms, usable=usable,
         whole=ask.whole and ask.share == (1, 1), share=ask.share,
     )  # fmt: skip
-    return replace(matrix, early=early)
+    return replace(matrix, early=early, unrehearsed=unrehearsed)
 
 
 def _makes(config: Config, policy: Policy, progress: Progress) -> Make:
     def make(options: Options) -> None:
-        from swapgate import report
-
         suite = Suite.open(config, options, policy, progress)
         try:
-            cells = suite.setup.cells()
-            for cell in cells:
-                suite.verdict(cell)
-            suite.finish(cells)
-            report.build(suite.run.path, suite.image_path)
+            suite.judge_all()
         finally:
             suite.run.close()
 

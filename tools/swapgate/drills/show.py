@@ -59,7 +59,7 @@ def page(matrix: Matrix) -> str:
     template = environment().get_template("drill.html.j2")
     return template.render(
         matrix=matrix, gates=GATES, answer=answer(matrix), tones=TONES, glyphs=GLYPHS, meanings=MEANINGS, marks=Mark, rate=rate, asked=asked,
-        unlikely=unlikely(matrix), unsure=unsure(matrix), skipped=grouped(matrix), chance=chance, power=power_table(matrix), caught=caught, share=share_note(matrix), early=early_lines(matrix.early), style=style, style_hash=style_hash,
+        unlikely=unlikely(matrix), unsure=unsure(matrix), skipped=grouped(matrix), chance=chance, power=power_table(matrix), caught=caught, share=share_note(matrix), early=early_note(matrix), style=style, style_hash=style_hash,
     )  # fmt: skip
 
 
@@ -80,10 +80,15 @@ def lines(matrix: Matrix, page_path: Path) -> list[str]:
     found += [f"proved: {tidy(row.id)}: {tidy(row.proof)}" for row in matrix.rows if row.proof and row.spec]
     found += [f"power, {dose}: {', '.join(f'{one.gate} {caught(one)}' for one in row if one)}" for dose, row in power_table(matrix)]
     found += unchanged_lines(matrix.unchanged) if matrix.unchanged else []
-    found += early_lines(matrix.early)
+    found += early_note(matrix)
     if share_note(matrix):
         found.append(f"note: {share_note(matrix)}")
     return [*found, f"swapgate drill: {answer(matrix)}", f"matrix: {page_path.resolve().as_uri()}"]
+
+
+def early_note(matrix: Matrix) -> list[str]:
+    """What stopping early would have saved, and which runs tell nothing of it."""
+    return [*early_lines(matrix.early), *(f"not looked at on the way: {tidy(line)}" for line in matrix.unrehearsed)]
 
 
 def answer(matrix: Matrix) -> str:

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-from swapgate import report
 from swapgate.canonical import dumps, rounded, write_atomic
 from swapgate.cards import Card
 from swapgate.config import Config
@@ -150,11 +149,7 @@ def calibrate(config: Config, options: Options, policy: Policy, progress: Progre
                 rule="a calibration is of one model against itself, and its accepted null of a run of its own",
                 remedy="calibrate a run that was made without --against",
             )
-        cells = suite.setup.cells()
-        for cell in cells:
-            suite.verdict(cell)
-        suite.finish(cells)
-        page = report.build(suite.run.path, suite.image_path)
+        page = suite.judge_all()
         models = tuple(calibration(suite, card) for card in suite.setup.models)
         made = Calibrated(run=suite.run_name, models=models, page=str(page), next=_next(suite, models))
         write_atomic(suite.run.path / FILE, dumps(rounded(made.as_json()), indent=1) + "\n")

@@ -139,7 +139,7 @@ def outlook(setup: Setup, plan: Plan, policy: Policy, known: Mapping[str, Earlie
     """
     whole = policy.false_alarms
     models, looks = len(setup.models), looks_of(setup, plan)
-    policy = replace(policy.at_look(looks, looks), latency_alpha=policy.latency_alpha) if looks > 1 else policy
+    policy = policy.at_look(looks, looks) if looks > 1 else policy
     shares = shares_of(policy.false_alarms, models, setup.options.gates)
     return Outlook(
         works=tuple(_work(card, setup, plan.calls[card.id], known[card.id]) for card in setup.cards),

@@ -52,7 +52,7 @@ SCHEMA = 1
 class Suite:
     """A run being made or replayed. `recorded` holds every model that was generated and scored.
 
-    schedules: rounds and looks by model; judged: what the looks said of it; taken: models whose looks are all taken.
+    schedules: rounds and looks by model; judged: what the looks said of it; partly: what was recorded up to a round, by model and round.
     written: where `finish` put the verdicts; beside verdicts.json when a replay judged only some of its cells.
     """
 
@@ -114,6 +114,16 @@ class Suite:
             write_drafts(self)
         return data
 
+    def judge_all(self) -> Path:
+        """Judge every cell and write verdicts.json, the drafts and the page, as a run of pytest does; gives the page."""
+        from swapgate import report
+
+        cells = self.setup.cells()
+        for cell in cells:
+            self.verdict(cell)
+        self.finish(cells)
+        return report.build(self.run.path, self.image_path)
+
     def interleaved(self, model: str) -> bool:
         """Whether a model and the other arm of this A/B run were measured in turn, all along."""
         how = {event["event"] for event in self.run.events() if event["event"] in (TOGETHER, APART) and model in event["models"]}
@@ -171,7 +181,7 @@ class Suite:
     def ensure_scored(self, card: Card) -> None:
         """Score what the run holds of a card, once."""
         if card.id not in self.recorded:
-            self.recorded[card.id] = self._recorded(card, None)
+            self.recorded[card.id] = self.seen(card, len(self.schedules[card.id].rounds))
 
     def _generate(self, cards: Sequence[Card]) -> None:
         works = [pending(self.run, card, self.asked(card)) for card in cards]
@@ -230,7 +240,7 @@ class Suite:
             self._take_look(model, last)
         last_word(self, model)
 
-    def _recorded(self, card: Card, until: int | None) -> Recorded:
+    def _recorded(self, card: Card, until: int) -> Recorded:
         generations = self.run.generations()
         requests = [request for calls in self.asked(card, until) for call in calls for request in call.requests]
         rows = [(request, generations.get(request.key) or _not_made(request)) for request in requests]

@@ -22,7 +22,7 @@ from swapgate.gates.policy import Policy
 from swapgate.hosts.process import Host, HostFailed
 from swapgate.plan import Call
 from swapgate.runs.records import Loaded
-from swapgate.suite.generate import record
+from swapgate.suite.generate import pending, record
 from swapgate.suite.options import Options
 from swapgate.suite.progress import Progress
 from swapgate.suite.session import Suite
@@ -73,26 +73,19 @@ def make(config: Config, options: Options, policy: Policy, legal: Legal, path: P
     """
     if (path / "verdicts.json").is_file():
         return
-    from swapgate import report
-
     progress.note(f"a harmless change: {legal.about}")
     begun = (path / "manifest.json").is_file()
     suite = Suite.open(config, replace(options, resume=path) if begun else replace(options, run_dir=path), policy, progress)
     try:
         _generate(suite, legal)
-        cells = suite.setup.cells()
-        for cell in cells:
-            suite.verdict(cell)
-        suite.finish(cells)
-        report.build(suite.run.path, suite.image_path)
+        suite.judge_all()
     finally:
         suite.run.close()
 
 
 def _generate(suite: Suite, legal: Legal) -> None:
     card, run = suite.setup.models[0], suite.run
-    made = {key for key, generation in run.generations().items() if generation.image}
-    left = [call for call in suite.plan.calls[card.id] if any(request.key not in made for request in call.requests)]
+    left = pending(run, card, [suite.plan.calls[card.id]]).calls
     if left:
         run.append({"event": "legal", "model": card.id, "variation": legal.about})
         with Host(legal.card, threads=legal.threads) as host:
