@@ -10,7 +10,7 @@ from swapgate.drills.early import DRILLS, UNCHANGED, EarlyGate, EarlyRun, lines,
 def run(kind: str, images: int, *gates: tuple[str, str, str, int]) -> EarlyRun:
     """A run of 100 planned images and as many seconds; gates as (name, fixed, early, images)."""
     made = tuple(EarlyGate(gate=name, fixed=fixed, early=early, images=at) for name, fixed, early, at in gates)
-    return EarlyRun(run="r", kind=kind, planned=100, images=images, gates=made, seconds=(float(images), 100.0))
+    return EarlyRun(run="r", kind=kind, planned=100, images=images, answer=images, gates=made, seconds=(float(images), 100.0))
 
 
 RUNS = (

@@ -243,10 +243,10 @@ def _wrong_samples(where: str, cost: Cost, total: object) -> Iterator[str]:
     for name in ("seconds", "first_step", "peak_mib"):
         wrong = [value for value in getattr(cost, name) if not _finite(value) or value <= 0]
         yield from (f"{where}.{name} holds {value!r}: a measurement is above 0" for value in wrong)
-    for name in ("text", "denoise", "decode", "held_mib"):
+    for name in ("text", "denoise", "decode", "held_mib", "waited"):
         wrong = [value for value in getattr(cost, name) if not _finite(value) or value < 0]
         yield from (f"{where}.{name} holds {value!r}: a measurement is not below 0" for value in wrong)
-    for name in ("first_step", "text", "denoise", "decode", "peak_mib", "held_mib", "images", "numbers"):
+    for name in ("first_step", "text", "denoise", "decode", "peak_mib", "held_mib", "images", "numbers", "waited"):
         if (count := len(getattr(cost, name))) not in (0, cost.calls):
             yield f"{where}.{name} has {count} entries for {cost.calls} calls"
     peak = max((value for value in cost.peak_mib if _finite(value)), default=0.0)

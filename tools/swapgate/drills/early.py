@@ -46,21 +46,22 @@ class EarlyGate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyRun:
-    """A run: images of its plan, images until every cell was settled, its gates, and seconds of calls (early, whole)."""
+    """A run: images of its plan, until every cell was settled, until it was certain whether it is red; its gates, and seconds of calls (early, whole)."""
 
     run: str
     kind: str
     planned: int
     images: int
+    answer: int
     gates: tuple[EarlyGate, ...]
     seconds: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """Of some runs: the median share of the planned images until a gate's verdict, and until the last cell of a run was settled.
+    """Of some runs: the median share of the planned images until a gate's verdict, a run's answer (is it red?), and its last settled cell.
 
-    gates: by gate; gate: over all verdicts of all gates; run: over runs; seconds: of calls, the early ones over all. changed: verdicts
+    gates: by gate; gate: over all verdicts of all gates; answer, run: over runs; seconds: of calls, the early ones over all. changed: verdicts
     that the early test decided otherwise than the fixed one, other than by not deciding; lost and won: decided only at the end, or only on the way.
     """
 
@@ -68,6 +69,7 @@ class Saved:
     runs: int
     verdicts: int
     gate: float
+    answer: float
     run: float
     seconds: float
     gates: Mapping[str, float]
@@ -100,7 +102,7 @@ def lines(runs: Sequence[EarlyRun]) -> list[str]:
     """What was saved, for a terminal."""
     return [
         f"stopping early, {one.kind}: {100 * one.gate:.0f} % of the planned images to a gate's verdict (median of {one.verdicts}), "
-        f"{100 * one.run:.0f} % until every cell of a run is settled (median of {one.runs}), {100 * one.seconds:.0f} % of the seconds; "
+        f"{100 * one.answer:.0f} % until a run is known to be red or not, {100 * one.run:.0f} % until every cell of a run is settled (median of {one.runs}), {100 * one.seconds:.0f} % of the seconds; "
         f"verdicts otherwise than at the end: {one.changed}, decided only at the end: {one.lost}, only on the way: {one.won}"
         for one in saved(runs)
     ]
@@ -119,7 +121,7 @@ def _early(outcome: Outcome, found: Rehearsal) -> EarlyRun:
         EarlyGate(gate=gate, fixed=outcome.pooled[gate], early=str(verdict.status), images=images) for gate, (verdict, images) in found.gates.items()
     )
     kind = DRILLS if outcome.job.spec else UNCHANGED
-    return EarlyRun(run=outcome.run, kind=kind, planned=found.planned, images=found.images, gates=gates, seconds=found.seconds)
+    return EarlyRun(run=outcome.run, kind=kind, planned=found.planned, images=found.images, answer=found.answer, gates=gates, seconds=found.seconds)
 
 
 def _saved(kind: str, runs: Sequence[EarlyRun]) -> Saved:
@@ -132,6 +134,7 @@ def _saved(kind: str, runs: Sequence[EarlyRun]) -> Saved:
         runs=len(runs),
         verdicts=len(every),
         gate=median(share for _, share in shares),
+        answer=median(run.answer / run.planned for run in runs),
         run=median(run.images / run.planned for run in runs),
         seconds=sum(run.seconds[0] for run in runs) / whole if whole else 1.0,
         gates={gate: median(found) for gate in GATES if (found := [share for name, share in shares if name == gate])},

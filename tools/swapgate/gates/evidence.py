@@ -59,7 +59,8 @@ class Cost:
 
     Seconds are per image (a call's time over its images); first_step is per call. Memory in MiB per call:
     peak (allocated on a device, resident on a CPU) and held after the call (allocated, in use). `numbers` counts
-    the images that the process had made before the call. One entry a call in every tuple.
+    the images that the process had made before the call. waited: shares of the time it could have run in which other work kept a call
+    waiting for a processor; empty where that was not measured. One entry a call in every tuple.
     """
 
     seconds: tuple[float, ...]
@@ -74,6 +75,7 @@ class Cost:
     first_call_seconds: float | None
     load_seconds: float | None
     throttled: tuple[str, ...] = ()
+    waited: tuple[float, ...] = ()
 
     @property
     def calls(self) -> int:

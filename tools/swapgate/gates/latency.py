@@ -2,7 +2,8 @@
 
 Times are medians over calls, compared as ratios with bootstrap bounds; the first call and loading are reported only.
 Arms that were not measured in turn are different processes, so what differs from process to process is part of every bound
-(`gates.processes`), and where that was never measured nothing is claimed.
+(`gates.processes`), and where that was never measured nothing is claimed. Nor is it where other work on the machine kept one arm
+waiting for a processor, and not the other: such an arm was slower, but not because of what is to be judged.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from statistics import median
 from types import MappingProxyType
 
 from swapgate.gates.compose import by_ceilings, claim, gap, missing, percent, plural, seconds, verdict
+from swapgate.gates.disturbed import between_arms, of_ceiling, throttling
 from swapgate.gates.evidence import Cost, Evidence
 from swapgate.gates.policy import Policy
 from swapgate.gates.processes import REMEDY, Between, Read, between, widened
@@ -46,7 +48,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     reported = _reported(cost, evidence.baseline.cost if evidence.baseline else None)
     compared = gap(evidence, cost=True) or _other_work(evidence)
     findings = by_ceilings(evidence, compared, ceilings) if compared else [*_compared(evidence, cost, policy), *ceilings]
-    return verdict("latency", evidence, [*findings, *reported], note=_throttling(evidence))
+    return verdict("latency", evidence, [*findings, *reported], note=throttling(evidence))
 
 
 def spread_between(evidence: Evidence, name: str) -> Between | None:
@@ -71,10 +73,10 @@ def _impossible(evidence: Evidence, cost: Cost) -> Finding | None:
 
 def _ceilings(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
     limits = (("total", cost.seconds, evidence.limits.seconds_per_image), ("first step", cost.first_step, evidence.limits.first_step_seconds))
-    return [_ceiling(name, values, limit, policy) for name, values, limit in limits if limit is not None and values]
+    return [_ceiling(name, values, limit, cost, policy) for name, values, limit in limits if limit is not None and values]
 
 
-def _ceiling(name: str, values: Sequence[float], limit: float, policy: Policy) -> Finding:
+def _ceiling(name: str, values: Sequence[float], limit: float, cost: Cost, policy: Policy) -> Finding:
     """A median under a ceiling: shown above, shown below, or undecided."""
     found = median_bounds(values, alpha=policy.latency_alpha, draws=policy.draws, seed=policy.seed)
     p = found.p_below(limit)
@@ -82,6 +84,8 @@ def _ceiling(name: str, values: Sequence[float], limit: float, policy: Policy) -
     reason = f"{name} {seconds(found.effect)} [{seconds(found.low)}, {seconds(found.high)}], ceiling {seconds(limit)}"
     if len(values) < policy.minimum_calls:
         status, reason = Status.INCONCLUSIVE, f"{reason}; {_too_few(len(values), policy)}"
+    elif disturbed := of_ceiling(status, cost, policy):
+        status, reason = Status.INCONCLUSIVE, f"{reason}; {disturbed}"
     return claim(
         f"{name} ceiling",
         status,
@@ -171,6 +175,8 @@ def _ratio(
     p = _p_of_harm(found, ours, theirs, evidence, policy)
     status = _status(found, added, p, policy, pad)
     reason = _ratio_reason(name, ours, theirs, found, policy.latency_floor)
+    if disturbed := between_arms(status, evidence, policy):
+        return _ratio_claim(name, Status.INCONCLUSIVE, f"{reason}; {disturbed}", found, p, ours, theirs, policy)
     if status is Status.INCONCLUSIVE:
         reason += f"; {_would_decide(name, found, p, evidence, policy, fewest)}"
     if status in (Status.REGRESSION, Status.INCONCLUSIVE) and not evidence.interleaved:
@@ -223,6 +229,8 @@ def _stage(name: str, ours: Sequence[float], theirs: Sequence[float], total: flo
     if not same:
         reason += "; other pipeline, so reported only"
     futile = status is Status.INCONCLUSIVE and bool(_hidden(name, found, evidence, policy))
+    if disturbed := between_arms(status, evidence, policy):
+        status, reason = Status.INCONCLUSIVE, f"{reason}; {disturbed}"
     return replace(_ratio_claim(name, status, reason, found, p, ours, theirs, policy, decides=same), futile=futile)
 
 
@@ -319,12 +327,6 @@ def _single(name: str, ours: float, theirs: float | None) -> Finding:
         candidate=ours,
         decides=False,
     )
-
-
-def _throttling(evidence: Evidence) -> str:
-    arms = [("candidate", evidence.candidate), (evidence.against, evidence.baseline)]
-    said = [f"{who} ({', '.join(arm.cost.throttled)})" for who, arm in arms if arm and arm.cost and arm.cost.throttled]
-    return f"the device throttled during samples of: {', '.join(said)}" if said else ""
 
 
 def _too_few(n: int, policy: Policy) -> str:

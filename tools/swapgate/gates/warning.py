@@ -12,6 +12,7 @@ from enum import StrEnum
 from statistics import median
 
 from swapgate.gates.calibration import Mode, autocorrelation, by_process, cold, correlated, middles, modes, residuals
+from swapgate.gates.disturbed import tolerated, waited
 from swapgate.gates.evidence import FEWEST_PROCESSES, Cost, Drift, Null, Repeat
 from swapgate.gates.policy import Policy
 from swapgate.gates.processes import heads
@@ -28,6 +29,7 @@ class Name(StrEnum):
     TOO_FEW_SAMPLES = "TOO_FEW_SAMPLES"
     BIMODAL_NULL = "BIMODAL_NULL"
     THROTTLED = "THROTTLED"
+    BUSY_MACHINE = "BUSY_MACHINE"
     AUTOCORRELATED = "AUTOCORRELATED"
     COLD_GPU = "COLD_GPU"
 
@@ -80,6 +82,7 @@ def _of_time(costs: Mapping[str, Cost], processes: Sequence[Repeat], policy: Pol
         bimodal_times([*own, *others]),
         autocorrelated(own),
         throttled([*costs.values(), *(one.cost for one in processes)]),
+        busy([*costs.values(), *(one.cost for one in processes)], tolerated(policy)),
         cold_start([*([own] if not again else []), *each]),
     ]
 
@@ -150,6 +153,15 @@ def throttled(costs: Iterable[Cost]) -> Warn | None:
         return None
     remedy = "cool the device or lower its power limit for good, and measure again"
     return Warn(name=Name.THROTTLED, said=f"the device slowed itself down ({', '.join(reasons)})", remedy=remedy)
+
+
+def busy(costs: Iterable[Cost], most: float) -> Warn | None:
+    """BUSY_MACHINE: a task in a process whose calls other work kept waiting for a processor, for more than the share `most` of their time."""
+    longest = max((waited(cost) for cost in costs), default=0.0)
+    if longest <= most:
+        return None
+    said = f"other work on the machine kept calls waiting for a processor for {100 * longest:.2g} % of their time"
+    return Warn(name=Name.BUSY_MACHINE, said=said, remedy="leave the machine to the measurement, and measure again")
 
 
 def cold_start(processes: Iterable[Sequence[float]]) -> Warn | None:

@@ -87,31 +87,37 @@ class _Child:
     def _make(self, call: Call, queue: float) -> None:
         assert self._engine is not None
         self._meters.memory.begin()
+        neighbours = self._meters.neighbours
+        waited: float | None = None
         try:
+            if neighbours:
+                neighbours.begin()
             self._clock.start()
             images = self._engine.make(call, self._clock)
             self._clock.stop()
+            if neighbours:
+                waited = neighbours.end()
             _check(call, images)
         except Exception as error:  # whatever a model raises becomes a record
             # Names in frames keep tensors alive; the memory after the failure must not include them.
             traceback.clear_frames(error.__traceback__)
             self._send_failure(error, self._measured(None))
             return
-        measured = self._measured(self._clock.times(queue=queue))
+        measured = self._measured(self._clock.times(queue=queue), waited)
         self._board.write("sending images")
         send(self._connection, {"kind": "made", "sizes": sizes(images), **measured})
         send_images(self._connection, images)
         self._board.write("idle")
 
-    def _measured(self, times: Times | None) -> dict[str, Any]:
-        from dataclasses import asdict
+    def _measured(self, times: Times | None, waited: float | None = None) -> dict[str, Any]:
+        from dataclasses import asdict, replace
 
         assert self._engine is not None
         return {
             "times": None if times is None else asdict(times),
             "memory": asdict(self._meters.memory.end()),
             "forwards": self._clock.forwards,
-            "device": asdict(self._meters.health()),
+            "device": asdict(replace(self._meters.health(), waited=waited)),
             "notes": list(self._engine.notes()),
         }
 

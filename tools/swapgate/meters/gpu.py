@@ -14,6 +14,7 @@ from typing import Any
 from swapgate.meters.in_use import held_here
 from swapgate.meters.kinds import Meters
 from swapgate.meters.memory import MIB, CpuMemory, CudaMemory, resident_peak
+from swapgate.meters.neighbours import Neighbours
 from swapgate.runs.environment import cpu_model
 from swapgate.runs.records import DeviceHealth
 
@@ -50,7 +51,13 @@ def meters_for(device: str) -> Meters:
     resident, notes = resident_peak()
     if not device.startswith("cuda"):
         held, remark = held_here()
-        return Meters(memory=CpuMemory(resident, held), accelerator=accelerator_slug(device), device_name=cpu_model(), notes=notes + remark)
+        return Meters(
+            memory=CpuMemory(resident, held),
+            accelerator=accelerator_slug(device),
+            device_name=cpu_model(),
+            neighbours=Neighbours(),
+            notes=notes + remark,
+        )
     import torch
 
     where = torch.device(device)
@@ -61,6 +68,7 @@ def meters_for(device: str) -> Meters:
         device_name=torch.cuda.get_device_name(where),
         synchronise=lambda: torch.cuda.synchronize(where),
         health=nvml.health,
+        neighbours=Neighbours(),
         notes=notes + nvml.notes,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from swapgate.meters.neighbours import Neighbours
 from swapgate.runs.records import DeviceHealth, Memory
 
 
@@ -27,7 +28,7 @@ class Meters:
     """The meters of one engine.
 
     now: seconds of a monotonic clock; synchronise: waits until the device has done what it was given; health: state of
-    the device now; accelerator: its slug ("nvidia-h200", "cpu-amd-epyc"); device_name: as its maker writes it;
+    the device now; neighbours: how long other work kept a call waiting, None where that is not asked; accelerator: its slug ("nvidia-h200", "cpu-amd-epyc"); device_name: as its maker writes it;
     notes: what cannot be measured here and why, one line each.
     """
 
@@ -37,4 +38,5 @@ class Meters:
     now: Callable[[], float] = time.perf_counter
     synchronise: Callable[[], None] = nothing
     health: Callable[[], DeviceHealth] = DeviceHealth
+    neighbours: Neighbours | None = None
     notes: tuple[str, ...] = ()

@@ -103,6 +103,7 @@ def options_of(config: pytest.Config) -> Options:
         false_alarms=_share("--false-alarms", value("swapgate_false_alarms")),
         null=null or (NULL_PROCESSES if update else 0),
         budget=_budget(value("swapgate_budget"), recorded=bool(resume or replay), whole=update or bool(null)),
+        first_red=config.getoption("maxfail") == 1,
         command="pytest " + " ".join(argument for argument in config.invocation_params.args if isinstance(argument, str)),
     )
 

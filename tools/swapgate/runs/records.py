@@ -41,13 +41,18 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceHealth:
-    """Clocks in MHz, temperature in °C, power in W, throttle reasons by name, at the end of a call; empty on a CPU."""
+    """Clocks in MHz, temperature in °C, power in W, throttle reasons by name, at the end of a call; none of these on a CPU.
+
+    waited: the share of the time that the process could have run during the call in which other work on the machine kept it
+    waiting for a processor, in [0, 1]; None where that is not measured.
+    """
 
     sm_clock: float | None = None
     memory_clock: float | None = None
     temperature: float | None = None
     power: float | None = None
     throttle: tuple[str, ...] = ()
+    waited: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

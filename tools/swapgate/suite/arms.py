@@ -79,6 +79,7 @@ def cost(generations: Iterable[Generation], loaded: Loaded | None) -> Cost | Non
         first_call_seconds=first[0] if first else None,
         load_seconds=loaded.seconds if loaded else None,
         throttled=tuple(sorted({reason for g in ordered for reason in g.device.throttle})),
+        waited=tuple(g.device.waited for g in ordered if g.device.waited is not None),
     )
 
 
@@ -119,7 +120,7 @@ def _joined(costs: Sequence[Cost]) -> Cost:
     def all_of(name: str) -> tuple[float, ...]:
         return tuple(value for one in costs for value in getattr(one, name))
 
-    names = ("seconds", "first_step", "text", "denoise", "decode", "peak_mib", "held_mib", "images", "numbers")
+    names = ("seconds", "first_step", "text", "denoise", "decode", "peak_mib", "held_mib", "images", "numbers", "waited")
     joined: Mapping[str, tuple[float, ...]] = {name: all_of(name) for name in names}
     throttled = tuple(sorted({reason for one in costs for reason in one.throttled}))
     return replace(costs[0], throttled=throttled, **joined)  # type: ignore[arg-type]

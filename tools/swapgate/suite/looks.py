@@ -73,6 +73,11 @@ def last_word(suite: Suite, model: str) -> None:
             _put(judged, gate, task, replace(again, images=made))
 
 
+def is_red(judged: Judged) -> bool:
+    """Whether any cell is red, after which nothing can make the run anything but red."""
+    return any(found.red for _, found in _all(judged))
+
+
 def is_settled(found: Verdict) -> bool:
     """Whether more images would change nothing that is worth them."""
     if found.status is Status.CHANGED:

@@ -23,6 +23,7 @@ class Options:
     false_alarms: budget of the run in (0, 0.25]; None for the policy's.
     null: fresh processes that repeat part of the requests, to measure how much the model differs from itself.
     budget: how far the run may go (see `suite.rounds`); None for as recorded, and for the whole plan in a new run.
+    first_red: make no more images of a model once one of its cells is red at a look (pytest -x).
     faults: specs of `swapgate.engines.faults`, planted into the judged models beside those of their cards (drills).
     """
 
@@ -41,6 +42,7 @@ class Options:
     false_alarms: float | None = None
     null: int = 0
     budget: Budget | None = None
+    first_red: bool = False
     faults: tuple[str, ...] = ()
     command: str = "pytest"
 

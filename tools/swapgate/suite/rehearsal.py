@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from swapgate.errors import UserError
 from swapgate.gates.looks import look_rounds
 from swapgate.gates.verdict import POOLED, Verdict
-from swapgate.suite.looks import take_look
+from swapgate.suite.looks import is_red, take_look
 from swapgate.suite.rounds import Kind, Schedule, asked
 
 if TYPE_CHECKING:
@@ -25,12 +25,14 @@ class Rehearsal:
     """A model's run, looked at on the way.
 
     planned: images of the whole plan; images: those it would have made until every cell was settled. gates: by gate the verdict of the pooled
-    cell and the images made until then; seconds: of the calls of those images, and of the whole plan.
+    cell and the images made until then; answer: images until it was certain whether the run is red, which is the first look at which any
+    cell is, or the one that settles the last cell. seconds: of the calls of `images`, and of the whole plan.
     """
 
     planned: int
     images: int
     gates: Mapping[str, tuple[Verdict, int]]
+    answer: int
     seconds: tuple[float, float]
 
     @property
@@ -51,17 +53,25 @@ def rehearse(suite: Suite, model: str) -> Rehearsal:
     own = replace(suite, schedules={**suite.schedules, model: whole}, judged={}, verdicts={})
     closed: dict[int, frozenset[Kind]] = {}
     gates: dict[str, tuple[Verdict, int]] = {}
+    red: int | None = None
     for look, until in enumerate(whole.looks, start=1):
         made = _images(whole, closed, until)
         left = take_look(own, model, look)
         judged = own.judged[model]
         gates.update({gate: (found, made) for gate, found in judged.pooled.items() if gate not in gates and (gate, POOLED) in judged.settled})
+        red = made if red is None and is_red(judged) else red
         closed[look] = left
         if not left:
             break
     made = _images(whole, closed, len(whole.rounds))
     gates.update({gate: (found, made) for gate, found in own.judged[model].pooled.items() if gate not in gates})
-    return Rehearsal(planned=planned, images=made, gates=gates, seconds=(_seconds(suite, whole, closed), _seconds(suite, whole, {})))
+    return Rehearsal(
+        planned=planned,
+        images=made,
+        gates=gates,
+        answer=made if red is None else red,
+        seconds=(_seconds(suite, whole, closed), _seconds(suite, whole, {})),
+    )
 
 
 def _images(plan: Schedule, closed: Mapping[int, frozenset[Kind]], until: int) -> int:

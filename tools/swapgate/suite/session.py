@@ -35,7 +35,7 @@ from swapgate.suite.arms import Recorded
 from swapgate.suite.drafts import write_drafts
 from swapgate.suite.generate import APART, TOGETHER, generate, load_again, measure_null, pending
 from swapgate.suite.judges import judge_of
-from swapgate.suite.looks import Judged, last_word, take_look
+from swapgate.suite.looks import Judged, is_red, last_word, take_look
 from swapgate.suite.options import Options
 from swapgate.suite.planning import Cell, Setup, build_plan, prepare
 from swapgate.suite.progress import Progress, Silent
@@ -208,9 +208,11 @@ class Suite:
         look = plan.looks.index(number) + 1 if number in plan.looks[:-1] else 0
         if look and look not in known and not over:
             left = self._take_look(model, look)
-            note_look(self.run, model, look, left, self._made(cards))
-            if not left:
-                self.progress.note(f"{model}: every cell is settled after round {number} of {len(plan.rounds)}")
+            enough = self.setup.options.first_red and is_red(self.judged[model])
+            note_look(self.run, model, look, frozenset() if enough else left, self._made(cards))
+            if not left or enough:
+                why = "every cell is settled" if not left else "it is red, and -x asks for no more,"
+                self.progress.note(f"{model}: {why} after round {number} of {len(plan.rounds)}")
         wanted = {card.id: {call.key for calls in self.asked(card) for call in calls} for card in cards}
         return lambda of, call: call.key in wanted[of]
 
