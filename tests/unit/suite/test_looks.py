@@ -81,6 +81,28 @@ def test_other_pictures_are_red_long_before_the_end(accepted: Any) -> None:
     assert data["outcome"]["red"]
 
 
+def test_the_first_red_look_ends_a_run_that_asks_for_no_more(accepted: Any) -> None:
+    """pytest -x: the run is red and the rest of its plan is not made; --resume makes it."""
+    accepted.card(more='faults = ["noise:0.9"]\n' + accepted.ceilings)
+    suite, data = run(accepted, budget="gate", first_red=True)
+    assert data["outcome"]["red"]
+    plan = suite.schedules["toy"]
+    assert len(accepted.hosts.asked) == sum(map(len, plan.rounds[: plan.looks[0]]))
+    _, after = accepted.whole(resume=accepted.root / "second", budget="full")
+    assert after["outcome"]["red"]
+    assert len(accepted.hosts.asked) == suite.plan.images()
+
+
+def test_a_run_without_anything_red_goes_on_under_it(accepted: Any) -> None:
+    """-x changes nothing as long as nothing is red."""
+    run(accepted, budget="gate", name="as-ever")
+    before = len(accepted.hosts.asked)
+    accepted.hosts.asked.clear()
+    _, data = run(accepted, budget="gate", first_red=True)
+    assert not data["outcome"]["red"]
+    assert len(accepted.hosts.asked) == before
+
+
 @pytest.mark.parametrize("budget", ["gate", "smoke", "full"])
 def test_a_replay_of_a_run_that_stopped_early_gives_the_same_bytes(accepted: Any, budget: str) -> None:
     """The looks are read from the journal and judged again one by one."""

@@ -23,6 +23,8 @@ def test_a_rehearsal_is_what_really_happens(accepted: Any, faults: tuple[str, ..
         real = early.judged["toy"].pooled[gate]
         assert (verdict.status, images) == (real.status, real.images)
     assert found.seconds[0] <= found.seconds[1]
+    stopped, _ = accepted.whole(run_dir=accepted.root / "stopped", budget="gate", faults=faults, first_red=True)
+    assert found.answer == sum(bool(one.image) for one in stopped.run.generations().values())
 
 
 def test_a_run_that_stopped_early_cannot_be_rehearsed(accepted: Any) -> None:
