@@ -25,7 +25,10 @@ NOTHING: dict[str, Any] = {
     "swapgate_reason": "",
     "swapgate_allow_ci": False,
     "override_ini": None,
+    "maxfail": 0,
 }
+
+PYTESTS_OWN = ("override_ini", "maxfail")
 
 
 class Config:
@@ -37,9 +40,9 @@ class Config:
         args = ("--model=a", "tests/gates")
 
     def __init__(self, **given: Any) -> None:
-        unknown = {f"swapgate_{name}" for name in given} - set(NOTHING) - {"swapgate_override_ini"}
+        unknown = {f"swapgate_{name}" for name in given} - set(NOTHING) - {f"swapgate_{name}" for name in PYTESTS_OWN}
         assert not unknown
-        self._values = NOTHING | {(name if name == "override_ini" else f"swapgate_{name}"): value for name, value in given.items()}
+        self._values = NOTHING | {(name if name in PYTESTS_OWN else f"swapgate_{name}"): value for name, value in given.items()}
 
     def getoption(self, name: str) -> Any:
         return self._values[name]
@@ -54,6 +57,12 @@ def test_without_options_everything_is_at_its_default() -> None:
     found = options()
     assert (found.models, found.tasks, found.against, found.run_dir, found.resume, found.replay) == ((), (), None, None, None, None)
     assert (found.update_baselines, found.strict, found.null, found.root) == (False, False, 0, Path("/project"))
+
+
+@pytest.mark.parametrize(("given", "ends"), [(0, False), (1, True), (2, False)])
+def test_only_pytest_x_ends_a_run_at_its_first_red_look(given: int, ends: bool) -> None:
+    """-x is --maxfail=1; --maxfail=2 counts cells, and is pytest's alone."""
+    assert options(maxfail=given).first_red is ends
 
 
 @pytest.mark.parametrize(("text", "names"), [("a", ("a",)), ("a,b", ("a", "b")), (" a , b,", ("a", "b")), (",", ())])
