@@ -32,6 +32,7 @@ from swapgate.runs.records import DeviceHealth, Failure, Generation, Loaded, Mem
 
 LOAD_SECONDS = 1800.0
 CLOSE_SECONDS = 10.0
+TURN_SECONDS = 0.5  # an interrupt is noticed within this time
 RESTARTS = 1
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from swapgate.hosts.child import main; main(*sys.argv[2:])"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -259,7 +260,7 @@ class _Process:
         """The answer (with "images" where it has any); a Failure when the child dies or does not answer in time, and it is dead then."""
         try:
             wire.send(self._connection, message)
-            if not wait([self._connection], seconds):
+            if not self._answered(seconds):
                 return self._timed_out(seconds)
             answer = wire.receive(self._connection)
             if "sizes" in answer:
@@ -267,6 +268,18 @@ class _Process:
         except (EOFError, OSError):
             return self._died()
         return answer
+
+    def _answered(self, seconds: float) -> bool:
+        """Whether something can be read within that time.
+
+        Waited for in short turns: an interrupt that comes between two instructions, just before the system is asked to wait, is only
+        seen when that wait is over.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if wait([self._connection], min(left, TURN_SECONDS)):
+                return True
+        return bool(wait([self._connection], 0))
 
     def leave(self) -> None:
         """Ask the child to close, and wait a while."""
