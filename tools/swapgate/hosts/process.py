@@ -176,6 +176,13 @@ class Host:
             self._process.leave()
             self._discard()
 
+    def abort(self) -> None:
+        """Kill the process, from any thread: what waits for it fails, and nothing starts it again. The host is still to be closed."""
+        self._restarts = RESTARTS
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def _restarted(self) -> Failure | None:
         """Start again after a death, or say why not."""
         before = self._lost or Failure(kind="host-death", message="the process ended between two calls", stage="idle")
