@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ class TestImages:
     @given(pixels=arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))))
     def test_pixels_are_read_back_equal(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> None:
         """Of every size, under the same name whenever they are the same."""
-        run = RunFolder.create(new_folder(tmp_path_factory.getbasetemp()), {})
+        run = RunFolder.create(tmp_path_factory.mktemp("run"), {})
         sha = run.save_image(pixels)
         assert run.save_image(pixels.copy()) == sha
         assert np.array_equal(run.load_image(sha), pixels)
@@ -288,3 +289,23 @@ class TestScores:
         (run.path / "scores.jsonl").write_text('{"key": "a", "value": 1}\n{"kee": 1}\n', encoding="utf-8")
         with pytest.raises(RunBroken, match=r"scores\.jsonl:2"):
             RunFolder.open(run.path)
+
+
+def test_several_threads_add_to_one_run(tmp_path: Path) -> None:
+    """Every line is whole and none is lost, in the journal and among the scores."""
+    run = RunFolder.create(tmp_path / "run", {"plan": []})
+
+    def add(name: int) -> None:
+        for number in range(200):
+            run.append({"event": "x", "of": name, "number": number})
+            run.score_put(f"{name}/{number}", number)
+            run.events()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    run.close()
+    again = RunFolder.open(tmp_path / "run")
+    assert not again.notes
+    for name in range(4):
+        assert [event["number"] for event in again.events() if event["of"] == name] == list(range(200))
+        assert all(again.score_get(f"{name}/{number}") == number for number in range(200))

@@ -12,6 +12,7 @@ import io
 import os
 import re
 import secrets
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,13 +40,14 @@ def new_folder(root: Path) -> Path:
 
 
 class RunFolder:
-    """One run folder, open for reading and adding. Make one with `create` or `open`.
+    """One run folder, open for reading and adding, by several threads at a time. Make one with `create` or `open`.
 
     `notes` names what reading had to leave out (a line that a crash cut off).
     """
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         self.path, self.manifest = path, manifest
+        self._lock = threading.RLock()
         self._journal = Lines(path / "journal.jsonl")
         self._scores = Lines(path / "scores.jsonl")
         self._memo: dict[str, Any] = {}
@@ -107,16 +109,18 @@ class RunFolder:
 
     def events(self) -> list[dict[str, Any]]:
         """Every event of the journal, oldest first."""
-        return list(self._journal)
+        with self._lock:
+            return list(self._journal)
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Add one event to the journal; it outlives this process once this returns."""
-        if not self._noted:
-            self._noted = True
-            for note in self.notes:
-                self._journal.append({"event": "note", "text": note})
-        self._understand(dict(event), len(self._journal) + 1)
-        self._journal.append(event)
+        with self._lock:
+            if not self._noted:
+                self._noted = True
+                for note in self.notes:
+                    self._journal.append({"event": "note", "text": note})
+            self._understand(dict(event), len(self._journal) + 1)
+            self._journal.append(event)
 
     def add_generation(self, generation: Generation) -> None:
         """Journal one generation; a later one of the same request takes its place in `generations`."""
@@ -128,15 +132,17 @@ class RunFolder:
 
     def generations(self) -> dict[str, Generation]:
         """The last generation of every request, by request key, in the order in which they were first journalled."""
-        return dict(self._generations)
+        with self._lock:
+            return dict(self._generations)
 
     def loaded(self) -> dict[str, Loaded]:
         """What the host said at the first loading of every model, by model; `loads` has those after a restart too."""
-        return {loaded.model: loaded for loaded in reversed(self._loads)}
+        return {loaded.model: loaded for loaded in reversed(self.loads())}
 
     def loads(self) -> tuple[Loaded, ...]:
         """Every loading, oldest first."""
-        return tuple(self._loads)
+        with self._lock:
+            return tuple(self._loads)
 
     def image_path(self, sha: str) -> Path:
         """Where the image of that hash lies, whether or not it is there. RunBroken when `sha` is no SHA-256."""
@@ -184,13 +190,15 @@ class RunFolder:
 
     def score_put(self, key: str, value: Any) -> None:
         """Memoise a JSON value under `key`; the last value of a key counts."""
-        self._scores.append({"key": key, "value": value})
-        self._memo[key] = value
+        with self._lock:
+            self._scores.append({"key": key, "value": value})
+            self._memo[key] = value
 
     def close(self) -> None:
         """Close the files; a later append opens them again."""
-        self._journal.close()
-        self._scores.close()
+        with self._lock:
+            self._journal.close()
+            self._scores.close()
 
     def _understand(self, event: dict[str, Any], number: int) -> None:
         try:

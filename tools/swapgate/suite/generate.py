@@ -22,8 +22,9 @@ from swapgate.plan import Call, Request
 from swapgate.runs.environment import accelerators
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.pixels import Pixels
-from swapgate.runs.records import Failure, Generation
+from swapgate.runs.records import Failure, Generation, Loaded
 from swapgate.suite.progress import Progress
+from swapgate.suite.writer import Writer
 
 MEMORY_SHARE = 0.8  # two models are kept loaded side by side only when both fit into this share of what is free
 TOGETHER, APART = "interleaved", "one-after-other"  # events: how the arms of an A/B run were made
@@ -54,13 +55,16 @@ def pending(run: RunFolder, card: Card, rounds: Sequence[Sequence[Call]]) -> Wor
     return Work(card=card, rounds=left, planned=planned, done=planned - waiting)
 
 
-Look = Callable[[int], Callable[[str, Call], bool]]
-"""(round, from 1) -> (model, call) -> whether a call of a later round is still asked for; called when every model has made that round."""
+Look = Callable[[int, Callable[[], None]], Callable[[str, Call], bool]]
+"""(round, from 1; what waits until all that was made is on disk) -> (model, call) -> whether a call of a later round is still asked for.
+
+Called when every model has made that round.
+"""
 After = Callable[[Mapping[str, Host]], None]
 """Called with the hosts that are still loaded, by model, when their calls are done."""
 
 
-def no_look(_number: int) -> Callable[[str, Call], bool]:
+def no_look(_number: int, _flush: Callable[[], None]) -> Callable[[str, Call], bool]:
     """Everything is asked for."""
     return lambda _model, _call: True
 
@@ -135,33 +139,38 @@ def _repeat(call: Call, number: int, turn: int) -> Call:
 def _generate_together(
     run: RunFolder, works: Sequence[Work], progress: Progress, after: After, *, look: Look = no_look, variation: Variation | None = None
 ) -> None:
-    with ExitStack() as stack:
+    # The writer is left last: when a run is interrupted, no model goes on while what it made is written.
+    with Writer(lambda made: record(run, made)) as writer, ExitStack() as stack:
         hosts: dict[str, Host] = {}
+        where: list[str] = []
         for work in works:
             progress.loading(work.card.id)
-            host = _started(run, stack, work, variation)
-            if host:
-                hosts[work.card.id] = host
+            started = _started(run, stack, work, variation)
+            if started:
+                hosts[work.card.id] = started[0]
+                where.append(started[1].accelerator)
             progress.begin(work.card.id, work.planned, work.done)
+        writer.beside = bool(hosts) and not any(one.startswith("cpu") for one in where)
         ready = [work for work in works if work.card.id in hosts]
-        _make_rounds(run, hosts, ready, progress, look)
+        _make_rounds(hosts, ready, progress, look, writer)
+        writer.flush()
         after(hosts)
 
 
-def _make_rounds(run: RunFolder, hosts: Mapping[str, Host], works: Sequence[Work], progress: Progress, look: Look) -> None:
+def _make_rounds(hosts: Mapping[str, Host], works: Sequence[Work], progress: Progress, look: Look, writer: Writer) -> None:
     """Round by round, with a look after each, also after those that an earlier session made."""
-    wanted, turn = no_look(0), 0
+    wanted, turn = no_look(0, writer.flush), 0
     for number in range(1, max((len(work.rounds) for work in works), default=0) + 1):
         calls = {
             work.card.id: [call for call in work.rounds[number - 1] if wanted(work.card.id, call)] for work in works if number <= len(work.rounds)
         }
-        _make(run, hosts, interleave(calls, turn), progress)
+        _make(hosts, interleave(calls, turn), progress, writer)
         turn += max(map(len, calls.values()), default=0)
-        wanted = look(number)
+        wanted = look(number, writer.flush)
 
 
-def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation | None) -> Host | None:
-    """The host of a model, or None where it cannot be loaded. `variation` is given for a process of the null, whose loading is not the run's."""
+def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation | None) -> tuple[Host, Loaded] | None:
+    """The host of a model and what it said, or None where it cannot be loaded. `variation` is given for a process of the null, whose loading is not the run's."""
     how = variation or PLAIN
     more: dict[str, Any] = {"numerics": how.numerics, "environment": how.environment} if how.numerics or how.environment else {}
     host = stack.enter_context(Host(work.card, threads=how.threads, **more))
@@ -176,13 +185,13 @@ def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation 
         return None
     if variation is None:
         run.add_loaded(loaded)
-    return host
+    return host, loaded
 
 
-def _make(run: RunFolder, hosts: Mapping[str, Host], calls: Iterable[tuple[str, Call]], progress: Progress) -> None:
+def _make(hosts: Mapping[str, Host], calls: Iterable[tuple[str, Call]], progress: Progress, writer: Writer) -> None:
     for model, call in calls:
         begun = time.perf_counter()
-        record(run, hosts[model].make(call))
+        writer.put(hosts[model].make(call))
         progress.made(model, len(call.requests), time.perf_counter() - begun)
 
 

@@ -190,7 +190,7 @@ class Suite:
             works,
             self.progress,
             after=lambda hosts: search_witnesses(self, [c for c in cards if c.id in hosts], hosts),
-            look=lambda number: self._look(cards, number),
+            look=lambda number, flush: self._look(cards, number, flush),
         )
         for work in works:
             if not work.calls and witnesses_cut_off(self, work.card):
@@ -200,13 +200,14 @@ class Suite:
             if options.null and card in self.setup.models:
                 measure_null(self.run, card, null_calls(self.plan.calls[card.id]), options.null, self.progress)
 
-    def _look(self, cards: Sequence[Card], number: int) -> Callable[[str, Call], bool]:
-        """Look at the judged model after a round, and say what is asked of all `cards` from then on."""
+    def _look(self, cards: Sequence[Card], number: int, flush: Callable[[], None]) -> Callable[[str, Call], bool]:
+        """Look at the judged model after a round, once `flush` has everything on disk, and say what is asked of all `cards` from then on."""
         model = next(card.id for card in cards if card in self.setup.models)
         plan, known = self.schedules[model], looked(self.run, model)
         over = bool(known) and not known[max(known)]
         look = plan.looks.index(number) + 1 if number in plan.looks[:-1] else 0
         if look and look not in known and not over:
+            flush()
             left = self._take_look(model, look)
             enough = self.setup.options.first_red and is_red(self.judged[model])
             note_look(self.run, model, look, frozenset() if enough else left, self._made(cards))
