@@ -51,6 +51,8 @@ class Card:
     `call` goes to the pipeline as keyword arguments; `expected_forwards` is how often the transformer must run
     for one call (None: not checked), the proof that guidance was really on.
     `faults` are planted on purpose (drills); a card that has any is shown as such everywhere.
+    timeout_seconds limits a whole call; stall_seconds how long a stage of it (text, a step, decoding) may stand still, which a pipeline
+    whose steps cannot be seen, or that compiles itself in its first one, does by right: None, the default, leaves it to the whole.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Card:
     licence: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    stall_seconds: float | None = None
     path: Path = Path()
     root: Path = Path()
 
@@ -112,6 +115,7 @@ def read_card(path: Path, *, root: Path, engines: tuple[str, ...]) -> Card:
         ceilings=_ceilings(top.table("ceilings", {})),
         usability_floor=top.number("usability_floor", 0.0, low=0.0, high=1.0),
         timeout_seconds=top.number("timeout_seconds", 600.0, low=0.1, high=86_400.0),
+        stall_seconds=_stall(top),
         licence=top.take("licence", str, "not stated"),
         options=_scalars(top.table("options", {})),
         faults=top.strings("faults", ()),
@@ -150,6 +154,14 @@ def _source(top: Table, root: Path) -> str:
                 "source", "a folder that exists, or a Hub id such as Qwen/Qwen-Image-2512", f"put the weights into {given}, or correct the path"
             )
     return given
+
+
+def _stall(top: Table) -> float | None:
+    found: float | None = top.number("stall_seconds", None, low=0.1, high=86_400.0)
+    whole = top.number("timeout_seconds", 600.0, low=0.1, high=86_400.0)
+    if found is not None and found >= whole:
+        raise top.wrong("stall_seconds", f"below timeout_seconds = {whole:g}, which ends the call anyway", "lower it, or remove it", found)
+    return found
 
 
 def _dtype(table: Table) -> Mapping[str, str]:
