@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from swapgate.card_parts import Parts, Scalar, read_parts, scalars
 from swapgate.errors import UserError
 from swapgate.reading import Table, load_toml
 
-Scalar = str | int | float | bool
+REAL, DRY = "real", "dry"
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("float32", "bfloat16", "float16")
 LANGUAGES = ("en", "zh")
@@ -53,6 +53,9 @@ class Card:
     `faults` are planted on purpose (drills); a card that has any is shown as such everywhere.
     timeout_seconds limits a whole call; stall_seconds how long a stage of it (text, a step, decoding) may stand still, which a pipeline
     whose steps cannot be seen, or that compiles itself in its first one, does by right: None, the default, leaves it to the whole.
+    weights: "dry" builds the architecture at full size with random weights, of which only cost is judged; architecture: the one
+    of a model whose files are not here, by its name in `engines.dry`. download_gib: size of what is to be fetched, gated: its licence
+    has to be accepted first, references: where the card's facts are from, sizes: [width, height] that the model's makers recommend.
     """
 
     id: str
@@ -73,8 +76,15 @@ class Card:
     timeout_seconds: float
     licence: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
+    parts: Parts = field(default_factory=Parts)
     faults: tuple[str, ...] = ()
     stall_seconds: float | None = None
+    weights: str = REAL
+    architecture: str = ""
+    download_gib: float | None = None
+    gated: bool = False
+    references: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
     path: Path = Path()
     root: Path = Path()
 
@@ -92,7 +102,14 @@ class Card:
             "device": self.device,
             "call": dict(self.call),
             "negative_prompt": dict(self.negative_prompt),
+            **self.parts.named(),
+            **({"weights": self.weights} if self.dry else {}),
         }
+
+    @property
+    def dry(self) -> bool:
+        """Whether the weights are random, so that no picture of this card means anything."""
+        return self.weights == DRY
 
 
 def read_card(path: Path, *, root: Path, engines: tuple[str, ...]) -> Card:
@@ -107,7 +124,7 @@ def read_card(path: Path, *, root: Path, engines: tuple[str, ...]) -> Card:
         pipeline=top.take("pipeline", str, None),
         device=top.choice("device", DEVICES, "auto"),
         dtype=_dtype(top.table("dtype", {})),
-        call=_scalars(top.table("call", {})),
+        call=scalars(top.table("call", {})),
         negative_prompt=_languages(top.table("negative_prompt", {})),
         expected_forwards=top.whole("expected_forwards", None, low=1, high=100_000),
         tasks=top.strings("tasks"),
@@ -117,8 +134,15 @@ def read_card(path: Path, *, root: Path, engines: tuple[str, ...]) -> Card:
         timeout_seconds=top.number("timeout_seconds", 600.0, low=0.1, high=86_400.0),
         stall_seconds=_stall(top),
         licence=top.take("licence", str, "not stated"),
-        options=_scalars(top.table("options", {})),
+        options=scalars(top.table("options", {})),
+        parts=read_parts(top, root),
         faults=top.strings("faults", ()),
+        weights=top.choice("weights", (REAL, DRY), REAL),
+        architecture=top.take("architecture", str, ""),
+        download_gib=top.number("download_gib", None, low=0.0, high=10_000.0),
+        gated=top.take("gated", bool, False),
+        references=top.strings("references", ()),
+        sizes=_sizes(top),
         path=path,
         root=root,
     )
@@ -170,16 +194,11 @@ def _dtype(table: Table) -> Mapping[str, str]:
     return MappingProxyType(found)
 
 
-def _scalars(table: Table) -> Mapping[str, Scalar]:
-    found: dict[str, Scalar] = {}
-    for name in table.names():
-        value = table.take(name, object)
-        if not isinstance(value, (str, int, float, bool)):
-            raise table.wrong(name, "a string, number or true/false", "write a single value")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise table.wrong(name, "a finite number", "write the value that the pipeline is to be called with")
-        found[name] = value
-    return MappingProxyType(dict(sorted(found.items())))
+def _sizes(top: Table) -> tuple[tuple[int, int], ...]:
+    sizes = top.take("sizes", list, [])
+    if not all(isinstance(one, list) and len(one) == 2 and all(isinstance(side, int) and side > 0 for side in one) for one in sizes):
+        raise top.wrong("sizes", "pairs of width and height in pixels", "write sizes = [[1328, 1328], [1664, 928]]")
+    return tuple((width, height) for width, height in sizes)
 
 
 def _languages(table: Table) -> Mapping[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from swapgate.card_parts import Lora, Parts
 from swapgate.cards import Card
 from swapgate.engines.base import Engine
 from swapgate.engines.registry import Setting, create
@@ -164,9 +164,14 @@ class TestMistakes:
             ({"options": {"tf23": True}}, "did you mean 'tf32'"),
             ({"options": {"tf32": "yes"}}, "type bool"),
             ({"options": {"offload": "model"}}, "CUDA device"),
-            ({"options": {"offload": "disk"}}, "model or sequential"),
+            ({"options": {"offload": "disk"}}, "model, group or sequential"),
+            ({"options": {"device_map": "auto"}}, "balanced"),
+            ({"options": {"device_map": "balanced", "offload": "model"}}, "remove one of device_map and offload"),
+            ({"options": {"cache": "all"}}, "first-block"),
+            ({"options": {"pickle": True}}, "pytest --allow-pickle"),
             ({"options": {"attention": "no_such"}}, "backend that works here"),
-            ({"options": {"lora": "nowhere"}}, "a LoRA that this pipeline can load"),
+            ({"parts": Parts(loras=(Lora(source="nowhere", adapter="a"),))}, "a LoRA that this pipeline can load"),
+            ({"parts": Parts(scheduler={"shfit": 1.0})}, "an entry of FlowMatchEulerDiscreteScheduler"),
             ({"faults": ("nois:1",)}, "a fault: noise"),
         ],
     )
@@ -228,31 +233,3 @@ class TestNumerics:
         assert bool(cuda.matmul.allow_bf16_reduced_precision_reduction) is bool(cuda.matmul.allow_fp16_reduced_precision_reduction) is reduced
         (image,), _ = made(engine, call_of(card))
         assert image.std() > 0
-
-
-class TestLora:
-    """A LoRA that the card names is really in the picture."""
-
-    @pytest.fixture
-    def lora(self, qwen_folder: Path, tmp_path: Path) -> Path:
-        """A random LoRA of the tiny transformer, saved as the real ones are."""
-        pytest.importorskip("peft")
-        import torch
-        from diffusers import QwenImagePipeline
-        from diffusers.utils import convert_state_dict_to_diffusers
-        from peft import LoraConfig, get_peft_model_state_dict
-
-        pipe = QwenImagePipeline.from_pretrained(qwen_folder)
-        pipe.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
-        state = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipe.transformer))
-        torch.manual_seed(3)
-        pipe.save_lora_weights(tmp_path / "lora", {name: torch.randn_like(value) for name, value in state.items()})
-        return tmp_path / "lora"
-
-    def test_a_lora_changes_picture_and_identity(self, lora: Path, qwen_folder: Path, card_of: CardOf, call_of: CallOf) -> None:
-        """The same weights with a LoRA are not the same model."""
-        plain = card_of(qwen_folder)
-        styled = replace(plain, options={"lora": str(lora), "lora_scale": 1})
-        without, engine = loaded(plain), loaded(styled)
-        assert not np.array_equal(made(without, call_of(plain))[0][0], made(engine, call_of(styled))[0][0])
-        assert without.identity().weights != engine.identity().weights

@@ -1,4 +1,4 @@
-"""The diffusers engine: any text-to-image pipeline that `DiffusionPipeline.from_pretrained` loads.
+"""The diffusers engine: any text-to-image pipeline that `DiffusionPipeline.from_pretrained` loads, with the parts that its card names.
 
 Every image is drawn from its own fresh CPU generator, so that a seed means the same noise on every device, whatever was
 made before and however many images a call has (diffusers, "Reproducibility"). cuDNN does not try kernels out, TF32 is
@@ -10,20 +10,22 @@ from __future__ import annotations
 import difflib
 import gc
 import inspect
-import os
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from swapgate.canonical import digest
 from swapgate.cards import Card
-from swapgate.engines import faults
+from swapgate.engines import adapting, faults, pipelines, quantising
 from swapgate.engines.base import Identity, is_out_of_memory
 from swapgate.engines.diffusers_options import Options, read_options
+from swapgate.engines.proofs import Proofs
+from swapgate.engines.refining import PROMPT, Refining, prompt_of
 from swapgate.engines.registry import Setting
 from swapgate.engines.weights import config_identity, weights_identity
 from swapgate.errors import UserError
@@ -34,7 +36,10 @@ from swapgate.plan import Call
 from swapgate.runs.environment import accelerators, versions
 from swapgate.runs.pixels import Pixels
 
-_PACKAGES = ("accelerate", "diffusers", "flash-attn", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers", "triton", "xformers")
+_PACKAGES = (
+    "accelerate", "bitsandbytes", "diffusers", "flash-attn", "gguf", "numpy", "peft", "safetensors", "tokenizers", "torch", "torchao", "transformers",
+    "triton", "xformers",
+)  # fmt: skip
 _OWN = ("prompt", "negative_prompt", "width", "height", "num_images_per_prompt", "generator", "output_type", "callback_on_step_end")
 """Arguments that come from the request and not from the card's [call]."""
 
@@ -51,10 +56,11 @@ class DiffusersEngine:
 
     def __init__(self, card: Card, options: Options, setting: Setting) -> None:
         self._card, self._options, self._setting = card, options, setting
-        self._device = _device(card)
-        self._dtype: torch.dtype = getattr(torch, card.dtype[self._device.type])
+        device = _device(card)
+        self._where = pipelines.Where(device=device, dtype=getattr(torch, card.dtype[device.type]), offloaded=bool(options.offload))
         self._folder = Path()
         self._pipe: Any = None
+        self._refining: Refining | None = None
         self._planted: tuple[faults.Planted, ...] = ()
         self._notes: list[str] = []
         if setting.threads is not None:
@@ -63,35 +69,41 @@ class DiffusersEngine:
     def load(self) -> None:
         _settle(self._options)
         _vary(self._setting.numerics)
-        kind = _pipeline_class(self._card)
-        self._folder = _folder(self._card, self._options, kind)
-        self._pipe = _loaded(self._card, self._options, kind, self._folder, self._dtype)
+        card, options = self._card, self._options
+        given = {"controlnet": pipelines.control(card, self._where)} if card.parts.control else {}
+        self._pipe, self._folder = pipelines.load(pipelines.source_of(card), options, self._where, given=given)
         self._pipe.set_progress_bar_config(disable=True)
         self._parameters = inspect.signature(self._pipe.__call__).parameters
         self._check_call()
-        self._adapt()
-        self._place()
+        adapting.schedule(self._pipe, card.parts.scheduler, card)
+        adapting.add_loras(self._pipe, card)
+        quantising.cast(self._pipe, card.parts.quantisation, card, self._where.dtype)
+        adapting.adapt(self._pipe, options, card)
+        adapting.place(self._pipe, options, self._where, card)
         self._attachment = Attachment(self._pipe)
-        self._planted = tuple(faults.apply(self._pipe, spec, where=str(self._card.path)) for spec in self._card.faults)
+        self._proofs = Proofs(card, options, self._pipe)
+        if card.parts.refiner:
+            self._refining = Refining(card, options, self._where)
+        self._planted = tuple(faults.apply(self._pipe, spec, where=str(card.path)) for spec in card.faults)
 
     def identity(self) -> Identity:
         found = versions(_PACKAGES) | {"model config": config_identity(self._folder), "pipeline": type(self._pipe).__name__}
-        if self._device.type == "cuda":
+        if self._where.device.type == "cuda":
             cudnn: Any = torch.backends.cudnn
             found |= {"cuda": str(torch.version.cuda), "cudnn": str(cudnn.version())}
             driver = accelerators()
             found |= {"driver": driver["driver"]} if driver else {}
         return Identity(
-            weights=weights_identity(self._folder, *self._lora_files()),
+            weights=self._weights(),
             versions=found,
-            placement=self._placement(),
-            dtype=str(self._dtype).removeprefix("torch."),
-            attention=_attention(self._options),
+            placement=adapting.placement(self._options, self._card, self._where),
+            dtype=str(self._where.dtype).removeprefix("torch."),
+            attention=adapting.attention(self._options),
             threads=torch.get_num_threads(),
         )
 
     def meters(self) -> Meters:
-        return meters_for(str(self._device))
+        return meters_for(str(self._where.device))
 
     def make(self, call: Call, clock: StageClock) -> list[Pixels]:
         self._notes = []
@@ -101,13 +113,17 @@ class DiffusersEngine:
         self._attachment.clock = clock
         try:
             with torch.no_grad():
-                pictures = self._pipe(**arguments, **self._attachment.arguments()).images
+                pictures: npt.NDArray[np.float32] = np.asarray(self._pipe(**arguments, **self._attachment.arguments()).images, dtype=np.float32)
+                if self._refining:
+                    pictures = self._refining.make(pictures, self._handed_on(call, arguments), clock)
         except Exception as error:
             if is_out_of_memory(error):
                 _let_go()
             raise
         finally:
             self._attachment.clock = None
+        clock.stop()
+        self._notes += self._proofs.prove()
         for planted in self._planted:
             planted.after(len(call.requests))
         return self._as_pixels(pictures)
@@ -116,14 +132,17 @@ class DiffusersEngine:
         return (*(faults.note(planted.activity(), acted=planted.acted()) for planted in self._planted), *self._notes)
 
     def close(self) -> None:
+        if self._refining:
+            self._refining.close()
         self._pipe = None
         _let_go()
 
     def _arguments(self, call: Call) -> dict[str, Any]:
         first = call.first
-        generators = [torch.Generator("cpu").manual_seed(request.image_seed) for request in call.requests]
+        generators = _generators(call)
         given: dict[str, Any] = {
-            **dict(first.call),
+            **{name: value for name, value in first.call if name != PROMPT},
+            **self._control(),
             "prompt": first.prompt,
             "width": first.width,
             "height": first.height,
@@ -138,8 +157,30 @@ class DiffusersEngine:
                 self._notes.append(f"negative prompt: {type(self._pipe).__name__} takes none, so it was not used")
         return given
 
-    def _as_pixels(self, pictures: Any) -> list[Pixels]:
-        values = np.asarray(pictures, dtype=np.float32)
+    def _control(self) -> dict[str, Any]:
+        """The picture that a ControlNet follows, and how strongly."""
+        control = self._card.parts.control
+        if control is None:
+            return {}
+        from PIL import Image
+
+        with Image.open(self._card.root / control.image) as picture:
+            image = picture.convert("RGB")
+        return {
+            "control_image": image,
+            "controlnet_conditioning_scale": control.scale,
+            "control_guidance_start": control.start,
+            "control_guidance_end": control.end,
+        }
+
+    def _handed_on(self, call: Call, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What the refiner is given of a call: its own generators begin where the model's began."""
+        generators = _generators(call)
+        own = {name: arguments[name] for name in ("width", "height", "output_type", "num_images_per_prompt")}
+        prompt = prompt_of(dict(call.first.call), call.first.prompt)
+        return {**own, "prompt": prompt, "generator": generators if len(generators) > 1 else generators[0]}
+
+    def _as_pixels(self, values: npt.NDArray[np.float32]) -> list[Pixels]:
         broken = int((~np.isfinite(values)).any(axis=(1, 2, 3)).sum())
         if broken:
             self._notes.append(f"pixels: {broken} images hold values that are no numbers; they are shown as black")
@@ -159,62 +200,29 @@ class DiffusersEngine:
                     f"did you mean {near[0]!r}?" if near else "remove it from [call]",
                 )
 
-    def _adapt(self) -> None:
-        """LoRA, tiling, attention: what changes the loaded pipeline before it is placed."""
-        options, pipe = self._options, self._pipe
-        if options.lora:
-            _load_lora(self._card, options, pipe)
-        if options.vae_tiling:
-            pipe.vae.enable_tiling()
-        if options.vae_slicing:
-            pipe.vae.enable_slicing()
-        if options.attention:
-            try:
-                faults.denoiser(pipe).set_attention_backend(options.attention)
-            except (ValueError, RuntimeError, ImportError) as error:
-                raise self._wrong(
-                    "options.attention",
-                    options.attention,
-                    f"a backend that works here ({error})",
-                    'write "native", or install the package of the backend',
-                ) from None
+    def _weights(self) -> str:
+        """The hash of every file of weights; of dry ones, of what they were drawn by."""
+        folders = [self._folder, *([self._refining.folder] if self._refining else [])]
+        if self._card.dry:
+            return digest(["dry", *(config_identity(folder) for folder in folders)])
+        return weights_identity(*folders, *self._more_files())
 
-    def _place(self) -> None:
-        if not self._options.offload:
-            self._pipe.to(self._device)
-        elif self._device.type != "cuda":
-            raise self._wrong(
-                "options.offload",
-                self._options.offload,
-                "offloading moves parts between a CUDA device and the host",
-                "remove it, or run on a CUDA device",
-            )
-        elif self._options.offload == "model":
-            self._pipe.enable_model_cpu_offload(device=self._device)
-        else:
-            self._pipe.enable_sequential_cpu_offload(device=self._device)
-
-    def _placement(self) -> str:
-        chosen = {
-            f"{self._options.offload}-offload": bool(self._options.offload),
-            "vae-tiling": self._options.vae_tiling,
-            "vae-slicing": self._options.vae_slicing,
-        }
-        return "+".join([self._device.type, *(name for name, on in chosen.items() if on)])
-
-    def _lora_files(self) -> list[Path]:
-        source = self._card.root / self._options.lora
-        if not self._options.lora or not source.exists():
-            return []
-        return [source / self._options.lora_weight_name] if self._options.lora_weight_name else [source]
+    def _more_files(self) -> list[Path]:
+        """Weights that lie elsewhere: LoRAs, a ControlNet, a GGUF file; local ones, since what the Hub gives is named by the card."""
+        parts, found = self._card.parts, []
+        for lora in parts.loras:
+            source = self._card.root / lora.source
+            found.append(source / lora.weight_name if lora.weight_name else source)
+        found += [self._card.root / parts.control.source] if parts.control else []
+        found += [self._card.root / parts.quantisation.file] if parts.quantisation and parts.quantisation.file else []
+        return [path for path in found if path.exists()]
 
     def _wrong(self, key: str, value: object, rule: str, remedy: str) -> UserError:
         return UserError(where=str(self._card.path), key=key, value=value, rule=rule, remedy=remedy)
 
 
-def offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids downloads."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+def _generators(call: Call) -> list[torch.Generator]:
+    return [torch.Generator("cpu").manual_seed(request.image_seed) for request in call.requests]
 
 
 def _device(card: Card) -> torch.device:
@@ -252,98 +260,7 @@ def _vary(numerics: Mapping[str, str]) -> None:
         torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
 
-def _pipeline_class(card: Card) -> Any:
-    if card.pipeline is None:
-        return diffusers.DiffusionPipeline
-    found = getattr(diffusers, card.pipeline, None)
-    if not (isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline)):
-        near = difflib.get_close_matches(card.pipeline, [name for name in dir(diffusers) if name.endswith("Pipeline")], n=1)
-        raise UserError(
-            where=str(card.path),
-            key="pipeline",
-            value=card.pipeline,
-            rule=f"a pipeline of diffusers {diffusers.__version__}",
-            remedy=f"did you mean {near[0]!r}?" if near else "remove it: the model's own folder names its pipeline",
-        )
-    return found
-
-
-def _folder(card: Card, options: Options, kind: Any) -> Path:
-    """The folder with the model's files: the card's own, or the Hub's snapshot, downloaded when that is allowed."""
-    local = card.root / card.source
-    if local.is_dir():
-        return local
-    named: Mapping[str, Any] = {"revision": card.revision, "variant": options.variant or None}
-    try:
-        return Path(kind.download(card.source, use_safetensors=True, local_files_only=offline(), **named))
-    except (OSError, ValueError) as error:
-        revision = f" --revision {card.revision}" if card.revision else ""
-        raise UserError(
-            where=str(card.path),
-            key="source",
-            value=card.source,
-            rule=f"the weights must be in the Hub's cache or downloadable ({_short(error)})",
-            remedy=f"hf download {card.source}{revision}   (a gated model also needs: hf auth login)",
-        ) from None
-
-
-def _loaded(card: Card, options: Options, kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    from safetensors import SafetensorError
-
-    try:
-        return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True, variant=options.variant or None)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            where=str(card.path),
-            key="source",
-            value=card.source,
-            rule=f"a whole pipeline folder with *.safetensors files ({_short(error)})",
-            remedy=f"fetch it again: hf download <model id> --local-dir {card.source}",
-        ) from None
-
-
-def _load_lora(card: Card, options: Options, pipe: Any) -> None:
-    """Load the LoRA and make sure that it found layers: keys that match nothing are skipped in silence."""
-    local = card.root / options.lora
-    named = {"weight_name": options.lora_weight_name} if options.lora_weight_name else {}
-    try:
-        pipe.load_lora_weights(str(local) if local.exists() else options.lora, adapter_name="card", local_files_only=offline(), **named)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            where=str(card.path),
-            key="options.lora",
-            value=options.lora,
-            rule=f"a LoRA that this pipeline can load ({_short(error)})",
-            remedy="correct the path, or pip install peft",
-        ) from None
-    layers = sum(1 for module in faults.denoiser(pipe).modules() if "card" in getattr(module, "lora_A", {}))
-    if not layers:
-        raise UserError(
-            where=str(card.path),
-            key="options.lora",
-            value=options.lora,
-            rule="a LoRA with layers of this denoiser; none matched",
-            remedy="take a LoRA that was trained on this model",
-        )
-    pipe.set_adapters(["card"], [options.lora_scale])
-
-
-def _attention(options: Options) -> str:
-    if options.attention:
-        return options.attention
-    try:
-        registry: Any = import_module("diffusers.models.attention_dispatch")
-        return str(registry._AttentionBackendRegistry.get_active_backend()[0].value)  # noqa: SLF001 - no public name
-    except (ImportError, AttributeError):  # private to diffusers: without it the default has no name
-        return "default"
-
-
 def _let_go() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _short(error: Exception, limit: int = 300) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"

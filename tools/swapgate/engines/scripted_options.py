@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
-from swapgate.cards import Card, Scalar
+from swapgate.card_parts import Scalar
+from swapgate.cards import Card
+from swapgate.engines.scripted_misfortunes import WHEN
 from swapgate.errors import UserError
 
 ACTED = ("noise", "slow", "leak", "black-decoder", "no-guidance")
@@ -27,7 +29,8 @@ class Options:
     blank, black, wrong_prompt, wrong_rewording: share of images that are one grey, all black, or drawn for another prompt
     (wrong_rewording: of reworded requests only); true means all. noise: share of every pixel that is random; blur: radius in pixels.
     crash_at, raise_at, hang_at, oom_at: numbers (from 1, comma-separated) of images at which the process exits with
-    code 70, raises, hangs, or runs out of memory. weights: identity string; steps: denoising steps where the call does
+    code 70, raises, hangs, or runs out of memory; kill_at, segfault_at: at which it is killed by that signal; fill_at: at which it
+    really takes memory until there is no more; device_error_at: at which a device is lost. weights: identity string; steps: denoising steps where the call does
     not say; accelerator: slug to report, "cpu-scripted" by default; wrong_size: returns pictures 16 pixels too wide.
     """
 
@@ -49,6 +52,10 @@ class Options:
     raise_at: str = ""
     hang_at: str = ""
     oom_at: str = ""
+    kill_at: str = ""
+    segfault_at: str = ""
+    fill_at: str = ""
+    device_error_at: str = ""
     weights: str = "scripted"
     steps: int = 4
     no_guidance: bool = False
@@ -56,7 +63,7 @@ class Options:
     accelerator: str = "cpu-scripted"
 
     def at(self, name: str) -> frozenset[int]:
-        """The image numbers of crash_at, raise_at, hang_at or oom_at."""
+        """The image numbers of one of the options in `scripted_misfortunes.WHEN`."""
         return frozenset(int(part) for part in str(getattr(self, name)).split(",") if part.strip())
 
 
@@ -67,7 +74,7 @@ def read_options(card: Card) -> Options:
     """The options of `card`; UserError for an unknown one, or one of the wrong type or range."""
     given = {name: _value(card, name, value) for name, value in card.options.items()}
     found = Options(**given)  # type: ignore[arg-type]  # _value has checked each against KINDS
-    for name in ("crash_at", "raise_at", "hang_at", "oom_at"):
+    for name in WHEN:
         try:
             found.at(name)
         except ValueError:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from swapgate.card_parts import Control, Lora, Parts, Quantisation, Refiner
 from swapgate.cards import Card, Ceilings, Judge
 from swapgate.errors import UserError
 from swapgate.plan import Call, Request
@@ -56,6 +57,7 @@ def card_to_json(card: Card) -> dict[str, Any]:
     data |= {name: dict(data[name]) for name in _MAPPINGS}
     data["judge"] = dataclasses.asdict(card.judge)
     data["ceilings"] = {name: dataclasses.asdict(limits) for name, limits in card.ceilings.items()}
+    data["parts"] = _parts_to_json(card.parts)
     return data | {"path": str(card.path), "root": str(card.root), "tasks": list(card.tasks), "faults": list(card.faults)}
 
 
@@ -64,8 +66,35 @@ def card_from_json(data: Mapping[str, Any]) -> Card:
     made = dict(data) | {name: MappingProxyType(dict(data[name])) for name in _MAPPINGS}
     made["judge"] = Judge(**data["judge"])
     made["ceilings"] = MappingProxyType({name: Ceilings(**limits) for name, limits in data["ceilings"].items()})
-    made |= {"path": Path(data["path"]), "root": Path(data["root"]), "tasks": tuple(data["tasks"]), "faults": tuple(data["faults"])}
+    made["parts"] = _parts_from_json(data["parts"])
+    made["sizes"] = tuple((width, height) for width, height in data["sizes"])
+    made |= {"path": Path(data["path"]), "root": Path(data["root"])}
+    made |= {name: tuple(data[name]) for name in ("tasks", "faults", "references")}
     return Card(**made)
+
+
+def _parts_to_json(parts: Parts) -> dict[str, Any]:
+    refiner = parts.refiner
+    return {
+        "loras": [dataclasses.asdict(one) for one in parts.loras],
+        "control": dataclasses.asdict(parts.control) if parts.control else None,
+        "refiner": {field.name: getattr(refiner, field.name) for field in dataclasses.fields(refiner)} | {"call": dict(refiner.call)}
+        if refiner
+        else None,
+        "quantisation": dataclasses.asdict(parts.quantisation) if parts.quantisation else None,
+        "scheduler": dict(parts.scheduler),
+    }
+
+
+def _parts_from_json(data: Mapping[str, Any]) -> Parts:
+    control, refiner, smaller = data["control"], data["refiner"], data["quantisation"]
+    return Parts(
+        loras=tuple(Lora(**one) for one in data["loras"]),
+        control=Control(**control) if control else None,
+        refiner=Refiner(**{**refiner, "call": MappingProxyType(refiner["call"]), "region": tuple(refiner["region"])}) if refiner else None,
+        quantisation=Quantisation(**{**smaller, "components": tuple(smaller["components"])}) if smaller else None,
+        scheduler=MappingProxyType(dict(data["scheduler"])),
+    )
 
 
 def call_to_json(call: Call) -> list[dict[str, Any]]:

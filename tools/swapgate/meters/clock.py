@@ -44,8 +44,9 @@ class StageClock:
         self._start = self._idle_now()
 
     def stop(self) -> None:
-        """End the call."""
-        self._total = self._idle_now() - self._start
+        """End the call; what an engine does after it stopped the clock itself is not part of it."""
+        if self._total is None:
+            self._total = self._idle_now() - self._start
 
     @contextmanager
     def text(self) -> Iterator[None]:
