@@ -34,7 +34,8 @@ import pytest
 from swapgate.cards import Card
 from swapgate.config import find_config
 from swapgate.gates.resampling import Estimate, ratio_of_medians
-from swapgate.hosts.process import ALLOCATOR, Host
+from swapgate.hosts.process import Host
+from swapgate.hosts.running import ALLOCATOR
 from swapgate.plan import Call, Request
 from swapgate.runs.folder import RunFolder
 from swapgate.suite.generate import record

@@ -92,7 +92,7 @@ def test_a_death_in_a_step_names_the_step(running: Running, call_of: CallOf) -> 
     """The stage is known although the process could not say it any more."""
     card, host, _ = running
     assert host._process is not None
-    board, pid = host._process._board, host._process.pid
+    board, pid = host._process.board, host._process.pid
 
     def kill() -> None:
         while not board.read().startswith("step "):

@@ -43,3 +43,15 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert done.returncode == -9
     assert board.read() == "step 7"
     board.close()
+
+
+def test_a_peak_stands_until_another_is_written() -> None:
+    """None is no figure, and nothing was written on a new board."""
+    board = Board.create()
+    assert (board.peak(), board.writes()) == (None, 0)
+    board.write("step 1", 12.5)
+    board.write("step 1")
+    assert (board.read(), board.peak(), board.writes()) == ("step 1", 12.5, 2)
+    board.write("decoding", 3.0)
+    assert (board.peak(), board.writes()) == (3.0, 3)
+    board.close()

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from swapgate.cards import Card, Judge
-from swapgate.engines.scripted import CRASH_CODE
+from swapgate.engines.scripted_misfortunes import CRASH_CODE
 from swapgate.engines.scripted_pictures import draw
 from swapgate.errors import UserError
 from swapgate.hosts.process import Host, HostFailed
@@ -84,7 +84,7 @@ def gone(pid: int, seconds: float = 120.0) -> bool:
 def in_the_call(host: Host, number: signal.Signals, pid: int | None = None) -> threading.Thread:
     """Sends the signal to the host's process, or another one, as soon as the host is in a call."""
     assert host._process is not None
-    board, target = host._process._board, pid or host._process.pid
+    board, target = host._process.board, pid or host._process.pid
 
     def send() -> None:
         while board.read() != "call":
@@ -169,7 +169,7 @@ class TestFailures:
         failure = made[1][0].failure
         assert failure is not None
         assert failure.kind == "exception"
-        assert "RuntimeError: scripted: this image raises (at scripted.py:" in failure.message
+        assert "RuntimeError: scripted: this image raises (at scripted_misfortunes.py:" in failure.message
         assert failure.stage == "call"
         assert made[1][1] is None
         assert made[1][0].image is None
@@ -313,7 +313,7 @@ class TestOrphans:
         """Leaving the block does not wait for the call."""
         pid: int | None = None
         # Nobody asks the child to close, which a hanging one would not do.
-        monkeypatch.setattr("swapgate.hosts.process.CLOSE_SECONDS", 1e6)
+        monkeypatch.setattr("swapgate.hosts.running.CLOSE_SECONDS", 1e6)
         with pytest.raises(KeyboardInterrupt), Host(card(hang_at=1, timeout=1e6)) as host:  # noqa: PT012 - the leaving is tested
             host.start()
             pid = host.pid

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from swapgate.meters import gpu
+from swapgate.meters import nvml
 from swapgate.meters.gpu import Nvml, accelerator_slug, meters_for, slug
 from swapgate.meters.memory import MIB
 from swapgate.runs.records import DeviceHealth
@@ -81,7 +81,7 @@ class FakeNvml:
 
 def device(monkeypatch: pytest.MonkeyPatch, fake: FakeNvml, uuid: str = UUID) -> Nvml:
     """A device behind that library."""
-    monkeypatch.setattr(gpu, "import_module", lambda name: fake)
+    monkeypatch.setattr(nvml, "import_module", lambda name: fake)
     return Nvml(uuid)
 
 

@@ -8,16 +8,16 @@ clock is virtual and moves only when the script says so. Pictures come from `scr
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 
 import numpy as np
 
 from swapgate.canonical import digest
 from swapgate.cards import Card
-from swapgate.engines.base import Identity, OutOfMemoryError
+from swapgate.engines.base import Identity
 from swapgate.engines.faults import note
 from swapgate.engines.registry import Setting
+from swapgate.engines.scripted_misfortunes import WHEN, befall
 from swapgate.engines.scripted_options import Options, acts, read_options
 from swapgate.engines.scripted_pictures import draw
 from swapgate.meters.clock import StageClock
@@ -26,7 +26,6 @@ from swapgate.plan import Call, Request
 from swapgate.runs.pixels import Pixels
 from swapgate.runs.records import Memory
 
-CRASH_CODE = 70
 _TEXT, _DECODE = 0.05, 0.10  # shares of the latency; the rest is denoising
 _OTHER = "a completely different subject: seven purple umbrellas"
 
@@ -86,14 +85,7 @@ class Scripted:
         first = self._setting.images_before + self._asked + 1
         self._asked += images
         numbers = set(range(first, first + images))
-        if numbers & self._options.at("crash_at"):
-            os._exit(CRASH_CODE)
-        if numbers & self._options.at("hang_at"):
-            time.sleep(10**8)
-        if numbers & self._options.at("oom_at"):
-            raise OutOfMemoryError("scripted: out of memory")
-        if numbers & self._options.at("raise_at"):
-            raise RuntimeError("scripted: this image raises")
+        befall([name for name in WHEN if numbers & self._options.at(name)])
 
     def _spend(self, call: Call, clock: StageClock) -> None:
         options, first = self._options, call.first
@@ -155,3 +147,7 @@ class _ScriptedMemory:
 
     def end(self) -> Memory:
         return self._engine.memory()
+
+    def so_far(self) -> float:
+        found = self.end()
+        return found.resident if found.allocated is None else found.allocated

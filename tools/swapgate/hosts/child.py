@@ -12,16 +12,19 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from swapgate.engines.base import Engine, is_out_of_memory
+from swapgate.engines.base import Engine
 from swapgate.engines.registry import Setting, create
 from swapgate.errors import UserError
 from swapgate.hosts.board import Board
+from swapgate.hosts.failures import DEVICE_ERROR, EXCEPTION, kind_of
 from swapgate.hosts.wire import call_from_json, card_from_json, error_to_json, receive, send, send_images, sizes
 from swapgate.meters.clock import StageClock
-from swapgate.meters.kinds import Meters
+from swapgate.meters.kinds import Meters, nothing
+from swapgate.meters.memory import known_peak
 from swapgate.plan import Call
 from swapgate.runs.pixels import Pixels
 from swapgate.runs.records import Loaded, Memory, Times
@@ -49,6 +52,7 @@ class _Child:
     def __init__(self, connection: Connection, board: Board) -> None:
         self._connection, self._board = connection, board
         self._engine: Engine | None = None
+        self._meters: Meters | None = None
 
     def serve(self) -> None:
         message = receive(self._connection)
@@ -70,26 +74,36 @@ class _Child:
             engine.load()
             seconds = time.perf_counter() - begin
             self._board.write("looking at what was loaded")
-            self._meters = engine.meters()
-            self._clock = StageClock(now=self._meters.now, synchronise=self._meters.synchronise, tell=self._board.write)
-            loaded = _loaded(card.id, engine, self._meters, seconds)
+            self._meters = meters = engine.meters()
+            self._clock = StageClock(now=meters.now, synchronise=meters.synchronise, tell=self._tell)
+            if meters.foreign:
+                meters.foreign.loaded(message["used"])
+            loaded = _loaded(card.id, engine, meters, seconds)
         except UserError as error:
             send(self._connection, {"kind": "user-error", "error": error_to_json(error)})
             return False
         except Exception as error:  # whatever a model raises becomes a record
-            self._send_failure(error, None)
+            self._send_failure(error)
             return False
         self._engine = engine
         self._board.write("idle")
         send(self._connection, {"kind": "loaded", "loaded": loaded.as_json()})
         return True
 
+    def _tell(self, stage: str) -> None:
+        """A stage begins: written with the peak so far, for those who are left should this process die in it."""
+        assert self._meters is not None
+        self._board.write(stage, self._meters.memory.so_far())
+
     def _make(self, call: Call, queue: float) -> None:
         assert self._engine is not None
+        assert self._meters is not None
         self._meters.memory.begin()
-        neighbours = self._meters.neighbours
+        neighbours, foreign = self._meters.neighbours, self._meters.foreign
         waited: float | None = None
         try:
+            if foreign:
+                foreign.begin()
             if neighbours:
                 neighbours.begin()
             self._clock.start()
@@ -101,33 +115,41 @@ class _Child:
         except Exception as error:  # whatever a model raises becomes a record
             # Names in frames keep tensors alive; the memory after the failure must not include them.
             traceback.clear_frames(error.__traceback__)
-            self._send_failure(error, self._measured(None))
+            self._send_failure(error)
             return
-        measured = self._measured(self._clock.times(queue=queue), waited)
+        measured = {"memory": asdict(self._meters.memory.end()), **self._measured(self._clock.times(queue=queue), waited)}
         self._board.write("sending images")
         send(self._connection, {"kind": "made", "sizes": sizes(images), **measured})
         send_images(self._connection, images)
         self._board.write("idle")
 
     def _measured(self, times: Times | None, waited: float | None = None) -> dict[str, Any]:
-        from dataclasses import asdict, replace
-
+        """What a call that was made or failed leaves, without memory."""
         assert self._engine is not None
+        assert self._meters is not None
+        foreign = self._meters.foreign.end() if self._meters.foreign else ()
         return {
             "times": None if times is None else asdict(times),
-            "memory": asdict(self._meters.memory.end()),
             "forwards": self._clock.forwards,
-            "device": asdict(replace(self._meters.health(), waited=waited)),
+            "device": asdict(replace(self._meters.health(), waited=waited, foreign=foreign)),
             "notes": list(self._engine.notes()),
         }
 
-    def _send_failure(self, error: Exception, measured: dict[str, Any] | None) -> None:
-        stage = self._board.read()
-        kind = "out-of-memory" if is_out_of_memory(error) else "exception"
-        message = _described(error)
-        if kind == "out-of-memory" and measured is not None:
-            message += f"; peak {_peak(measured['memory'])} MiB"
-        send(self._connection, {"kind": "failed", "failure": {"kind": kind, "message": message, "stage": stage}, **(measured or {})})
+    def _send_failure(self, error: Exception) -> None:
+        """Of a call, or of loading. A device that is lost is asked for nothing: its allocator's books are all that is read."""
+        stage, meters = self._board.read(), self._meters
+        kind = kind_of(error, meters.synchronise if meters else nothing)
+        peak, measured = None if meters else known_peak(), {}  # type: float | None, dict[str, Any]
+        if meters and self._engine is None:  # loaded, but not ready
+            peak = known_peak()
+        elif meters and kind == DEVICE_ERROR:
+            peak = meters.memory.so_far()
+        elif meters:
+            memory = meters.memory.end()
+            peak = memory.resident if memory.allocated is None else memory.allocated
+            measured = {"memory": asdict(memory), **self._measured(None)}
+        message = _described(error) + ("" if kind == EXCEPTION or peak is None else f"; peak {peak:.0f} MiB")
+        send(self._connection, {"kind": "failed", "failure": {"kind": kind, "message": message, "stage": stage, "peak": peak}, **measured})
 
 
 def _loaded(model: str, engine: Engine, meters: Meters, seconds: float) -> Loaded:
@@ -145,7 +167,8 @@ def _loaded(model: str, engine: Engine, meters: Meters, seconds: float) -> Loade
         threads=identity.threads,
         versions=identity.versions,
         memory=memory,
-        notes=(*engine.notes(), *meters.notes),
+        notes=(*engine.notes(), *meters.notes, *(meters.foreign.notes if meters.foreign else ())),
+        devices=meters.devices,
     )
 
 
@@ -162,11 +185,6 @@ def _described(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" (at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
-
-
-def _peak(memory: dict[str, Any]) -> str:
-    peak = memory["allocated"] if memory["allocated"] is not None else memory["resident"]
-    return f"{peak:.0f}"
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
 """The state of a device: clocks, temperature, power, throttling, and the name under which its figures are compared.
 
-NVML numbers devices its own way (CUDA_VISIBLE_DEVICES, another order), so the device is found by the UUID that CUDA
-gives, never by its index. Nothing here fails: what cannot be read is None, and the reason is a note.
+Nothing here fails: what cannot be read is None, and the reason is a note.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from importlib import import_module
-from typing import Any
 
+from swapgate.meters.foreign import Foreign
 from swapgate.meters.in_use import held_here
 from swapgate.meters.kinds import Meters
 from swapgate.meters.memory import MIB, CpuMemory, CudaMemory, resident_peak
 from swapgate.meters.neighbours import Neighbours
+from swapgate.meters.nvml import Device
 from swapgate.runs.environment import cpu_model
 from swapgate.runs.records import DeviceHealth
 
@@ -69,67 +67,55 @@ def meters_for(device: str) -> Meters:
         synchronise=lambda: torch.cuda.synchronize(where),
         health=nvml.health,
         neighbours=Neighbours(),
+        foreign=Foreign(nvml.device, lambda: torch.cuda.memory_reserved(where) / MIB),
+        devices=_devices(nvml.device.uuid),
         notes=notes + nvml.notes,
     )
 
 
+def _devices(first: str) -> tuple[str, ...]:
+    """UUIDs of that device and of every other one that torch holds memory of."""
+    import torch
+
+    held = [number for number in range(torch.cuda.device_count()) if torch.cuda.memory_reserved(number)]
+    return tuple(dict.fromkeys([first, *(Device(str(torch.cuda.get_device_properties(number).uuid)).uuid for number in held)]))
+
+
 class Nvml:
-    """One device as NVML sees it; `notes` says what cannot be read and why."""
+    """The health of one device as NVML sees it; `notes` says what cannot be read and why."""
 
     def __init__(self, uuid: str) -> None:
+        self.device = Device(uuid)
         self.notes: tuple[str, ...] = ()
-        self._handle: Any = None
-        try:
-            self._nvml: Any = import_module("pynvml")
-            self._nvml.nvmlInit()
-            self._handle = self._nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
-        except Exception as error:  # no module, no driver, no such device: a run without these figures is still a run
-            self.notes = (f"device health: NVML cannot be used ({type(error).__name__}: {error})",)
+        if self.device.why:
+            self.notes = (f"device health: {self.device.why}",)
             return
-        if self.process_mib() is None:
-            self.notes = ("process memory: NVML does not list this process (another process namespace?)",)
+        if self.device.mig:
+            self.notes += ("device health: clocks, temperature, power and throttling are not told of a MIG instance",)
+        if self.device.process_mib() is None:
+            self.notes += ("process memory: NVML does not list this process (another process namespace?)",)
 
     def health(self) -> DeviceHealth:
         """Clocks, temperature, power and throttle reasons now; None for what NVML does not give."""
-        if self._handle is None:
+        device, nvml = self.device, self.device.library
+        if device.handle is None:
             return DeviceHealth()
-        nvml = self._nvml
-        power = self._read("nvmlDeviceGetPowerUsage")
+        power = device.figure("nvmlDeviceGetPowerUsage")
         return DeviceHealth(
-            sm_clock=self._read("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
-            memory_clock=self._read("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
-            temperature=self._read("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+            sm_clock=device.figure("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+            memory_clock=device.figure("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+            temperature=device.figure("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
             power=None if power is None else power / 1000,
             throttle=self._throttle(),
         )
 
     def process_mib(self) -> float | None:
-        """MiB of this process on the device; None when NVML does not show them.
-
-        In a container NVML may list processes under numbers of the host; the only one listed is then taken to be this.
-        """
-        if self._handle is None:
-            return None
-        try:
-            listed = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
-        except self._nvml.NVMLError:
-            return None
-        mine = [entry for entry in listed if entry.pid == os.getpid()] or (list(listed) if len(listed) == 1 else [])
-        used = mine[0].usedGpuMemory if mine else None
-        return None if used is None else used / MIB
+        """MiB of this process on the device; None when NVML does not show them."""
+        return self.device.process_mib()
 
     def _throttle(self) -> tuple[str, ...]:
         for name in ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"):
-            bits = self._read(name)
+            bits = self.device.figure(name)
             if bits is not None:
                 return tuple(reason for bit, reason in THROTTLE.items() if int(bits) & bit)
         return ()
-
-    def _read(self, name: str, *args: Any) -> float | None:
-        function = getattr(self._nvml, name, None)
-        if function is None:
-            return None
-        try:
-            return float(function(self._handle, *args))
-        except self._nvml.NVMLError:
-            return None

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from swapgate.meters.foreign import Foreign
 from swapgate.meters.neighbours import Neighbours
 from swapgate.runs.records import DeviceHealth, Memory
 
 
 class MemoryMeter(Protocol):
-    """Peaks of one call: `begin` resets them, `end` reads them. MiB."""
+    """Peaks of one call: `begin` resets them, `end` reads them; `so_far` is the peak that counts, cheap enough to be read at every stage. MiB."""
 
     def begin(self) -> None: ...
 
     def end(self) -> Memory: ...
+
+    def so_far(self) -> float: ...
 
 
 def nothing() -> None:
@@ -28,8 +31,9 @@ class Meters:
     """The meters of one engine.
 
     now: seconds of a monotonic clock; synchronise: waits until the device has done what it was given; health: state of
-    the device now; neighbours: how long other work kept a call waiting, None where that is not asked; accelerator: its slug ("nvidia-h200", "cpu-amd-epyc"); device_name: as its maker writes it;
-    notes: what cannot be measured here and why, one line each.
+    the device now; neighbours: how long other work kept a call waiting, None where that is not asked; foreign: other processes on the
+    device, None where there is none to share; accelerator: its slug ("nvidia-h200", "cpu-amd-epyc"); device_name: as its maker writes it;
+    devices: UUIDs as NVML knows them, none on a CPU; notes: what cannot be measured here and why, one line each.
     """
 
     memory: MemoryMeter
@@ -39,4 +43,6 @@ class Meters:
     synchronise: Callable[[], None] = nothing
     health: Callable[[], DeviceHealth] = DeviceHealth
     neighbours: Neighbours | None = None
+    foreign: Foreign | None = None
+    devices: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

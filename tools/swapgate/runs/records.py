@@ -45,6 +45,8 @@ class DeviceHealth:
 
     waited: the share of the time that the process could have run during the call in which other work on the machine kept it
     waiting for a processor, in [0, 1]; None where that is not measured.
+    foreign: other processes on the device at the beginning or the end of the call, each with the MiB it holds there (None: not
+    told). The suite's own are not among them.
     """
 
     sm_clock: float | None = None
@@ -53,15 +55,25 @@ class DeviceHealth:
     power: float | None = None
     throttle: tuple[str, ...] = ()
     waited: float | None = None
+    foreign: tuple[tuple[str, float | None], ...] = ()
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> DeviceHealth:
+        foreign = tuple((str(name), held) for name, held in data.get("foreign", ()))
+        return DeviceHealth(**{**data, "throttle": tuple(data.get("throttle", ())), "foreign": foreign})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a request has no image: kind is exception, out-of-memory, host-death or time-out; stage is the last one seen."""
+    """Why a request has no image: kind is exception, out-of-memory, device-error, host-death or time-out; stage is the last one seen.
+
+    peak: the highest that memory is known to have reached until then, in MiB, allocated on a device or resident on a CPU.
+    """
 
     kind: str
     message: str
     stage: str
+    peak: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +112,7 @@ class Generation:
             made["times"] = Times(**{**made["times"], "steps": tuple(made["times"]["steps"])})
         if made["memory"] is not None:
             made["memory"] = Memory(**made["memory"])
-        made["device"] = DeviceHealth(**{**made["device"], "throttle": tuple(made["device"]["throttle"])})
+        made["device"] = DeviceHealth.from_json(made["device"])
         if made["failure"] is not None:
             made["failure"] = Failure(**made["failure"])
         made["notes"] = tuple(made.get("notes", ()))
@@ -113,6 +125,7 @@ class Loaded:
 
     accelerator: slug of the device ("cpu", "nvidia-h200"); weights: SHA-256 over the hashes of the weight files;
     placement: how it lies on the device; versions: of every package that can change a picture or its cost.
+    devices: UUIDs of the devices it lies on, as NVML knows them; none on a CPU.
     `notes`: planted faults with the proof that they are active, and what a meter cannot measure here, each in one line.
     """
 
@@ -128,11 +141,14 @@ class Loaded:
     versions: Mapping[str, str]
     memory: Memory
     notes: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in self.__slots__}
-        return {**fields, "versions": dict(self.versions), "memory": asdict(self.memory), "notes": list(self.notes)}
+        lists = {name: list(fields[name]) for name in ("notes", "devices")}
+        return {**fields, **lists, "versions": dict(self.versions), "memory": asdict(self.memory)}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Loaded:
-        return Loaded(**{**data, "memory": Memory(**data["memory"]), "notes": tuple(data.get("notes", ()))})
+        lists = {name: tuple(data.get(name, ())) for name in ("notes", "devices")}
+        return Loaded(**{**data, **lists, "memory": Memory(**data["memory"])})
