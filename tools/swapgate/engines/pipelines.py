@@ -150,8 +150,9 @@ def control(card: Card, where: Where) -> Any:
         made = build.component(folder, kind, dtype=where.dtype, device=where.device)
         return made.to("cpu") if where.offloaded else made
     source = Source(card=card, name=named.source, revision=named.revision, pipeline=None, architecture="", key="control.")
+    reader: Any = kind
     try:
-        return kind.from_pretrained(
+        return reader.from_pretrained(
             str(local) if local.is_dir() else named.source, revision=named.revision, dtype=where.dtype, local_files_only=offline()
         )
     except (OSError, ValueError) as error:
