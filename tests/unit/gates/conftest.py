@@ -71,12 +71,13 @@ class Build:
         tuples = {
             name: tuple(np.asarray(values).tolist())
             for name, values in made.items()
-            if name not in ("first_call_seconds", "load_seconds", "throttled")
+            if name not in ("first_call_seconds", "load_seconds", "throttled", "foreign")
         }
         rest = {
             "first_call_seconds": given.get("first_call_seconds", 9.0),
             "load_seconds": given.get("load_seconds", 20.0),
             "throttled": given.get("throttled", ()),
+            "foreign": given.get("foreign", ()),
         }
         return Cost(**tuples, **rest)
 

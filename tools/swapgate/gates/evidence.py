@@ -60,7 +60,8 @@ class Cost:
     Seconds are per image (a call's time over its images); first_step is per call. Memory in MiB per call:
     peak (allocated on a device, resident on a CPU) and held after the call (allocated, in use). `numbers` counts
     the images that the process had made before the call. waited: shares of the time it could have run in which other work kept a call
-    waiting for a processor; empty where that was not measured. One entry a call in every tuple.
+    waiting for a processor; empty where that was not measured. One entry a call in every tuple of figures.
+    foreign: names of other processes that were on the device during any of these calls.
     """
 
     seconds: tuple[float, ...]
@@ -76,6 +77,7 @@ class Cost:
     load_seconds: float | None
     throttled: tuple[str, ...] = ()
     waited: tuple[float, ...] = ()
+    foreign: tuple[str, ...] = ()
 
     @property
     def calls(self) -> int:

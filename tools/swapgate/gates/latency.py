@@ -3,7 +3,8 @@
 Times are medians over calls, compared as ratios with bootstrap bounds; the first call and loading are reported only.
 Arms that were not measured in turn are different processes, so what differs from process to process is part of every bound
 (`gates.processes`), and where that was never measured nothing is claimed. Nor is it where other work on the machine kept one arm
-waiting for a processor, and not the other: such an arm was slower, but not because of what is to be judged.
+waiting for a processor, and not the other: such an arm was slower, but not because of what is to be judged. Nor where other processes
+used the device (`gates.disturbed`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from statistics import median
 from types import MappingProxyType
 
 from swapgate.gates.compose import by_ceilings, claim, gap, missing, percent, plural, seconds, verdict
-from swapgate.gates.disturbed import between_arms, of_ceiling, throttling
+from swapgate.gates.disturbed import between_arms, by_foreign, of_ceiling, throttling
 from swapgate.gates.evidence import Cost, Evidence
 from swapgate.gates.policy import Policy
 from swapgate.gates.processes import REMEDY, Between, Read, between, widened
@@ -48,7 +49,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     reported = _reported(cost, evidence.baseline.cost if evidence.baseline else None)
     compared = gap(evidence, cost=True) or _other_work(evidence)
     findings = by_ceilings(evidence, compared, ceilings) if compared else [*_compared(evidence, cost, policy), *ceilings]
-    return verdict("latency", evidence, [*findings, *reported], note=throttling(evidence))
+    return verdict("latency", evidence, [*(by_foreign(one, evidence) for one in findings), *reported], note=throttling(evidence))
 
 
 def spread_between(evidence: Evidence, name: str) -> Between | None:

@@ -1,7 +1,7 @@
 """The memory gate: does the model need more memory than its ceiling or its baseline, jump, or grow with every image?
 
 All figures in MiB: allocated bytes on a device; on a CPU the engine process's resident memory at its peak, and for growth
-what it has in use after a call.
+what it has in use after a call. Other processes on the device change none of them, and are named (`gates.disturbed`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from swapgate.gates.compose import by_ceilings, claim, gap, mib, missing, percent, plural, verdict
+from swapgate.gates.disturbed import beside
 from swapgate.gates.evidence import Cost, Evidence
 from swapgate.gates.policy import Policy
 from swapgate.gates.processes import peak_range
@@ -26,7 +27,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     absolute = [*_ceiling(evidence, cost), _growth(evidence, cost, policy), _jitter(evidence, cost, policy)]
     compared = gap(evidence, cost=True)
     findings = by_ceilings(evidence, compared, absolute) if compared else [_peak(evidence, cost, policy), *absolute]
-    return verdict("memory", evidence, findings)
+    return verdict("memory", evidence, findings, note=beside(evidence))
 
 
 def _ceiling(evidence: Evidence, cost: Cost) -> list[Finding]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from swapgate.canonical import digest
 from swapgate.cards import Card
 from swapgate.gates.evidence import Arm, Cost, ImageScore, Limits, Missing
+from swapgate.meters.foreign import said
 from swapgate.plan import Request
 from swapgate.runs.records import Generation, Loaded
 from swapgate.tasks import Task
@@ -80,6 +81,7 @@ def cost(generations: Iterable[Generation], loaded: Loaded | None) -> Cost | Non
         load_seconds=loaded.seconds if loaded else None,
         throttled=tuple(sorted({reason for g in ordered for reason in g.device.throttle})),
         waited=tuple(g.device.waited for g in ordered if g.device.waited is not None),
+        foreign=tuple(sorted({name for g in ordered for name, _ in g.device.foreign})),
     )
 
 
@@ -122,15 +124,18 @@ def _joined(costs: Sequence[Cost]) -> Cost:
 
     names = ("seconds", "first_step", "text", "denoise", "decode", "peak_mib", "held_mib", "images", "numbers", "waited")
     joined: Mapping[str, tuple[float, ...]] = {name: all_of(name) for name in names}
-    throttled = tuple(sorted({reason for one in costs for reason in one.throttled}))
-    return replace(costs[0], throttled=throttled, **joined)  # type: ignore[arg-type]
+    throttled, foreign = (tuple(sorted({said for one in costs for said in getattr(one, name)})) for name in ("throttled", "foreign"))
+    return replace(costs[0], throttled=throttled, foreign=foreign, **joined)  # type: ignore[arg-type]
 
 
 def _missing(request: Request, generation: Generation) -> Missing:
     failure = generation.failure
     if failure is None:
         return Missing(pair=request.pair, kind="not made", reason="the request was not made")
-    return Missing(pair=request.pair, kind=failure.kind, reason=f"{failure.kind} in stage {failure.stage}: {failure.message}")
+    reason = f"{failure.kind} in stage {failure.stage}: {failure.message}"
+    if generation.device.foreign:
+        reason += f"; on the device was also {said(generation.device.foreign)}"
+    return Missing(pair=request.pair, kind=failure.kind, reason=reason)
 
 
 def _forwards(card: Card, generations: Sequence[Generation]) -> tuple[tuple[int, int], ...]:
