@@ -145,7 +145,7 @@ def _generate_together(
         where: list[str] = []
         for work in works:
             progress.loading(work.card.id)
-            started = _started(run, stack, work, variation)
+            started = _started(run, stack, work, variation, progress)
             if started:
                 hosts[work.card.id] = started[0]
                 where.append(started[1].accelerator)
@@ -169,11 +169,13 @@ def _make_rounds(hosts: Mapping[str, Host], works: Sequence[Work], progress: Pro
         wanted = look(number, writer.flush)
 
 
-def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation | None) -> tuple[Host, Loaded] | None:
+def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation | None, progress: Progress) -> tuple[Host, Loaded] | None:
     """The host of a model and what it said, or None where it cannot be loaded. `variation` is given for a process of the null, whose loading is not the run's."""
     how = variation or PLAIN
     more: dict[str, Any] = {"numerics": how.numerics, "environment": how.environment} if how.numerics or how.environment else {}
-    host = stack.enter_context(Host(work.card, threads=how.threads, **more))
+    host = Host(work.card, threads=how.threads, **more)
+    stack.callback(_warn, run, work.card.id, host, progress)  # before the host is entered, so that it is called when that is closed
+    stack.enter_context(host)
     try:
         loaded = host.start()
     except (HostFailed, UserError) as error:
@@ -186,6 +188,13 @@ def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation 
     if variation is None:
         run.add_loaded(loaded)
     return host, loaded
+
+
+def _warn(run: RunFolder, model: str, host: Host, progress: Progress) -> None:
+    """Journal what a host that is closed warns of, and say it at once."""
+    for text in host.warnings:
+        run.append({"event": "warning", "model": model, "text": text})
+        progress.note(f"{model}: {text}")
 
 
 def _make(hosts: Mapping[str, Host], calls: Iterable[tuple[str, Call]], progress: Progress, writer: Writer) -> None:
