@@ -76,6 +76,8 @@ class _Host:
         self._hosts, self._card, self._threads, self._made = hosts, card, threads, 0
         self._engine: Scripted = create(card, Setting(threads=threads)) if card.id not in hosts.refuse else None  # type: ignore[assignment]
 
+    warnings: tuple[str, ...] = ()
+
     def __enter__(self) -> Self:
         return self
 
