@@ -127,6 +127,7 @@ def said_everywhere(sample, said):
         {
             **facts,
             "verdicts": [verdict.as_json()],
+            "warnings": [said],
             "policy": {said: said},
             "environment": {said: [said]},
             "models": [{"id": sample.MODEL, "title": said, "baseline": said, "versions": {said: said}, "faults": [said], "device_name": said}],
@@ -169,7 +170,7 @@ def test_the_answer_the_counts_and_the_measure_stand_on_top(source):
     top = Reader(source[source.index("<header") : source.index("<nav")]).words
     assert "Do not upgrade: slower and less usable (2 of 14 cells regressed, 1 could not be measured)" in top
     assert "14 of 17 cells measured, 9 decided; 24 of 26 images" in top
-    for status in Status:
+    for status in set(Status) - {Status.NOT_APPLICABLE}:  # the sample has a verdict of every other kind
         assert status.value in top
 
 
@@ -246,6 +247,13 @@ def test_planted_faults_are_announced_on_top(data):
     data["models"][0]["faults"] = ["no-guidance"]
     source = html.render(model.parse(data), NOTHING)
     assert "planted faults (a drill): no-guidance" in source[: source.index("<nav")]
+
+
+def test_warnings_stand_on_top(data):
+    """Device memory that was not given back may explain what the cells say."""
+    data["warnings"] = ["m: DEVICE_MEMORY_NOT_BACK: 512 MiB"]
+    source = html.render(model.parse(data), NOTHING)
+    assert "m: DEVICE_MEMORY_NOT_BACK: 512 MiB" in source[: source.index("<nav")]
 
 
 def test_a_run_with_nothing_in_it_is_a_page_too():
@@ -334,7 +342,7 @@ def test_text_can_be_read_in_both_schemes(source, scheme):
     palette = {**colours(light), **(colours(dark) if scheme == "dark" else {})}
     pairs = [(text, ground) for text in ("ink", "muted", "accent") for ground in ("bg", "surface", "sunken")]
     for status in Status:
-        name = status.value.lower()
+        name = status.value.lower().replace("_", "-")
         pairs += [(name, f"{name}-t"), (name, "surface"), ("ink", f"{name}-t")]
     poor = {pair: round(contrast(palette[pair[0]], palette[pair[1]]), 2) for pair in pairs if contrast(palette[pair[0]], palette[pair[1]]) < 4.5}
     assert not poor

@@ -166,3 +166,9 @@ def test_planted_faults_are_announced(data):
     """A drill is never taken for a real finding."""
     data["models"][0]["faults"] = ["no-guidance"]
     assert "planted faults (a drill):** no-guidance" in markdown.summary(data)
+
+
+def test_warnings_are_announced(data):
+    """As text, without mark-up."""
+    data["warnings"] = ["m: DEVICE_MEMORY_NOT_BACK: <512> MiB"]
+    assert "> **Warning:** m\\: DEVICE\\_MEMORY\\_NOT\\_BACK\\: &lt;512&gt; MiB" in markdown.summary(data)

@@ -106,3 +106,12 @@ def test_the_address_leads_to_the_file(report_name):
         {"schema": 1, "run": "r", "planned": {"cells": 0, "images": 0}, "measured": {"cells": 0, "images": 0}, "outcome": {"red": True}}, path
     )[-1].removeprefix("report: ")
     assert unquote(urlparse(address).path) == str(path.resolve())
+
+
+def test_warnings_are_said_before_the_commands(data):
+    """One line each."""
+    data["warnings"] = ["m: DEVICE_MEMORY_NOT_BACK: 512 MiB\x1b[2J", "n: other"]
+    lines = terminal.summary_lines(data, PAGE)
+    places = [number for number, line in enumerate(lines) if line.startswith("warning: ")]
+    assert [lines[number] for number in places] == ["warning: m: DEVICE_MEMORY_NOT_BACK: 512 MiB[2J", "warning: n: other"]
+    assert all(number < place for number in places for place, line in enumerate(lines) if line.startswith("next: "))

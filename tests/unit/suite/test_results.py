@@ -185,3 +185,14 @@ def test_tasks_are_listed_once_with_their_prompts(bench: Any) -> None:
     assert [task["id"] for task in data["tasks"]] == ["cup", "cat"]
     assert set(data["tasks"][0]["prompts"]) == {"en", "zh"}
     assert (data["tasks"][0]["width"], data["tasks"][0]["family"]) == (32, "toys")
+
+
+def test_what_a_host_warned_of_is_told_once_and_in_a_replay_too(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever process said it."""
+    monkeypatch.setattr("tests.unit.suite.conftest._Host.warnings", ("DEVICE_MEMORY_NOT_BACK: 512 MiB",), raising=False)
+    suite, data = bench.whole(null=1)
+    assert data["warnings"] == ["toy: DEVICE_MEMORY_NOT_BACK: 512 MiB"]
+    assert [event["text"] for event in suite.run.events() if event["event"] == "warning"] == ["DEVICE_MEMORY_NOT_BACK: 512 MiB"] * 2
+    suite.run.close()
+    _, again = bench.whole(replay=suite.run.path)
+    assert again["warnings"] == data["warnings"]

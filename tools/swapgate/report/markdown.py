@@ -63,6 +63,7 @@ def _head(report: model.Report) -> list[str]:
         f"**{escape(str(answer))}**",
         "",
         *planted,
+        *(f"> **Warning:** {escape(text)}" for text in report.warnings),
         f"{phrases.counts_line(report)}",
         "",
         f"{phrases.measured_line(report)}. Run {escape(report.run)}, against {escape(report.against)}.",

@@ -171,7 +171,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything the views of one run need; the content of verdicts.json."""
+    """Everything the views of one run need; the content of verdicts.json. warnings: what went wrong beside the calls, one line each."""
 
     run: str
     planned: Amount
@@ -185,6 +185,7 @@ class Report:
     strict: bool = False
     counts: Mapping[Status, int] = field(default_factory=dict)
     models: tuple[ModelFacts, ...] = ()
+    warnings: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] = ()
     tasks: tuple[TaskFacts, ...] = ()
     images: tuple[ImageRow, ...] = ()
@@ -239,7 +240,7 @@ def parse(data: Any, *, where: str = FILE) -> Report:
     return _make(Report, report, "", where)
 
 
-_PLAIN = ("run", "path", "created", "command", "against", "strict", "policy", "environment")
+_PLAIN = ("run", "path", "created", "command", "against", "strict", "policy", "environment", "warnings")
 _SINGLE: dict[str, Any] = {"planned": Amount, "measured": Amount, "outcome": Outcome}
 _MANY: dict[str, Any] = {
     "models": ModelFacts,

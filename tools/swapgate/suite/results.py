@@ -71,6 +71,7 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
         "counts": {status.value: Counter(v.status for v in verdicts)[status] for status in Status},
         "outcome": {"red": whole.red, "reason": whole.reason, "false_alarms": suite.policy.false_alarms},
         "models": [_model(suite, card, held.get(card.id)) for card in suite.setup.cards if card.id in suite.recorded],
+        "warnings": _warnings(suite),
         "suspects": [suspect for card in judged for suspect in _suspects(suite, card, held[card.id])],
         "tasks": [_task(task) for task in {task.id: task for card in judged for task in suite.setup.tasks[card.id]}.values()],
         "verdicts": [verdict.as_json() for verdict in verdicts],
@@ -83,6 +84,11 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
     }
     plain: dict[str, Any] = rounded(data)
     return plain
+
+
+def _warnings(suite: Suite) -> list[str]:
+    """What hosts warned of while images were made: each once, in the order of the journal."""
+    return list(dict.fromkeys(f"{event['model']}: {event['text']}" for event in suite.run.events() if event["event"] == "warning"))
 
 
 def _made(suite: Suite) -> int:
