@@ -19,13 +19,20 @@ def cell(status: Status, task: str = "cat") -> Verdict:
 def test_a_run_is_green_only_if_something_was_decided_and_nothing_is_red(statuses: list[Status], strict: bool) -> None:
     """The rules, stated independently; the counts add up."""
     found = decide([cell(status) for status in statuses], strict=strict)
-    undecided = [status for status in statuses if status not in DECIDED | RED]
+    undecided = [status for status in statuses if status not in DECIDED | RED | {Status.NOT_APPLICABLE}]
     green = bool(DECIDED.intersection(statuses)) and not RED.intersection(statuses) and not (strict and undecided)
     assert found.red is not green
     assert sum(found.counts.values()) == len(statuses)
     assert set(found.counts) == set(Status)
     assert found.decided == sum(status in DECIDED for status in statuses)
     assert found.undecided == len(undecided)
+
+
+def test_what_is_no_question_for_a_model_is_not_undecided() -> None:
+    """With --strict neither; alone it decides nothing."""
+    mixed = [cell(Status.PASS), cell(Status.NOT_APPLICABLE)]
+    assert decide(mixed, strict=True).reason == "1 of 1 cell decided, none red"
+    assert decide([cell(Status.NOT_APPLICABLE)]).red
 
 
 def test_the_reason_names_the_red_cells() -> None:

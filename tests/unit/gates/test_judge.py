@@ -116,3 +116,12 @@ def test_the_words_of_a_verdict_load_without_numpy() -> None:
     """Reports and the plug-in read verdicts at collection, which has to stay quick."""
     code = "import sys, swapgate.gates.verdict, swapgate.gates.evidence, swapgate.gates.family; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_quality_of_dry_weights_is_not_applicable_and_cost_is_judged_all_the_same(build: Any) -> None:
+    """Even where their pictures are broken: nobody asks for them."""
+    broken = replace(run_of(build), scores=build.rounds([False] * 60, "other"))
+    found = all_verdicts(replace(evidence_of(build, broken), dry=True))
+    assert {gate for gate, one in found.items() if one.status is Status.NOT_APPLICABLE} == {"usability", "drift", "stability"}
+    assert found["latency"] == judge("latency", evidence_of(build, broken), POLICY)
+    assert not found["usability"].next

@@ -30,11 +30,19 @@ def test_a_verdict_is_shown_by_its_own_word(status: Status) -> None:
     assert shown is not None
     category, letter, (word, colour) = shown
     assert (letter, word) == (_LETTERS[status], status.value)
-    assert list(colour) == ["red" if status in RED else "green" if status in DECIDED else "yellow"]
+    own = {Status.NOT_APPLICABLE: "light"}
+    assert list(colour) == [own.get(status, "red" if status in RED else "green" if status in DECIDED else "yellow")]
     assert (category == "failed") == (status in RED)
 
 
-@pytest.mark.parametrize("status", sorted(set(Status) - DECIDED - RED))
+def test_what_is_no_question_for_a_model_is_counted_apart() -> None:
+    """It is neither passed nor undecided."""
+    shown = pytest_report_teststatus(report("NOT_APPLICABLE", "skipped"))
+    assert shown is not None
+    assert shown[0] == "not applicable"
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - DECIDED - RED - {Status.NOT_APPLICABLE}))
 def test_undecided_is_never_called_passed_or_skipped(status: Status) -> None:
     """Rule 1 of the design."""
     shown = pytest_report_teststatus(report(status.value, "skipped"))

@@ -80,6 +80,13 @@ def test_safe_says_when_cost_was_held_against_ceilings_only(sample, gates, compa
 def test_safe_is_only_said_when_every_cell_is_decided_and_none_is_worse(sample, statuses):
     """Whatever the mixture, one undecided or red cell keeps the word from being said."""
     answer = phrases.headline(run_of(sample, *statuses))
+    beside, statuses = Status.NOT_APPLICABLE in statuses, [status for status in statuses if status is not Status.NOT_APPLICABLE]
+    if beside and statuses and set(statuses) <= {Status.PASS, Status.IMPROVED}:
+        assert (answer.tone, answer.answer) == ("open", "Time and memory hold")
+        return
+    if not statuses:
+        assert answer.tone == "open"
+        return
     assert (answer.tone == "yes") == (set(statuses) <= {Status.PASS, Status.IMPROVED})
     assert (answer.tone == "no") == bool(RED.intersection(statuses))
     assert (answer.tone == "changed") == (set(statuses) <= DECIDED - RED and Status.CHANGED in statuses)

@@ -129,6 +129,8 @@ def _next(gate: str, evidence: Evidence, status: Status, finding: Finding, uncom
     other = "" if evidence.against == "baseline" else f" --against={evidence.against}"
     if status is Status.PASS:
         return accept if uncompared else ""
+    if status is Status.NOT_APPLICABLE:
+        return ""
     if status is Status.ERROR or is_absolute(finding.name):
         return again + other
     if status is Status.INCONCLUSIVE and gate == "latency" and not other and evidence.processes < FEWEST_PROCESSES:

@@ -177,7 +177,7 @@ class Evidence:
     for quality; `no_cost` says why cost cannot be compared ("" when it can). interleaved: the arms were measured in turn.
     against names the other arm: "baseline" or the model given with --against.
     planned: by prompt, how many requests that the other arm holds the whole plan has, as (as written and counted, reworded), where images
-    may be left to make; empty where everything was asked.
+    may be left to make; empty where everything was asked. dry: an arm has random weights, so that only cost is judged.
     """
 
     model: str
@@ -193,6 +193,7 @@ class Evidence:
     interleaved: bool = False
     against: str = "baseline"
     planned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    dry: bool = False
 
     @property
     def processes(self) -> int:

@@ -31,14 +31,14 @@ def decide(verdicts: Iterable[Verdict], *, strict: bool = False, planned: int | 
     cells = list(verdicts)
     counts = {status: sum(1 for cell in cells if cell.status is status) for status in Status}
     decided = sum(cell.decided for cell in cells)
-    undecided = sum(not cell.decided and not cell.red for cell in cells)
+    undecided = sum(cell.applies and not cell.decided and not cell.red for cell in cells)
     alarm = _alarm(cells, undecided, strict, len(cells) if planned is None else planned)
     return Family(
         counts=MappingProxyType(counts),
         decided=decided,
         undecided=undecided,
         red=bool(alarm),
-        reason=alarm or f"{decided} of {_cells(len(cells))} decided, none red",
+        reason=alarm or f"{decided} of {_cells(sum(cell.applies for cell in cells))} decided, none red",
     )
 
 

@@ -19,6 +19,7 @@ class Status(StrEnum):
     NEW = "NEW"  # no baseline
     INCOMPARABLE = "INCOMPARABLE"  # other hardware or recipe
     ERROR = "ERROR"
+    NOT_APPLICABLE = "NOT_APPLICABLE"  # the question has no meaning here, such as quality of random weights
 
 
 DECIDED = frozenset({Status.PASS, Status.REGRESSION, Status.IMPROVED, Status.CHANGED})
@@ -32,6 +33,7 @@ WORST_FIRST = (
     Status.CHANGED,
     Status.IMPROVED,
     Status.PASS,
+    Status.NOT_APPLICABLE,
 )
 GATES = ("latency", "memory", "usability", "drift", "stability")
 POOLED = "all"  # the task name of a cell that pools a model's tasks
@@ -95,6 +97,11 @@ class Verdict:
     @property
     def decided(self) -> bool:
         return self.status in DECIDED
+
+    @property
+    def applies(self) -> bool:
+        """Whether the gate's question has a meaning for this model at all."""
+        return self.status is not Status.NOT_APPLICABLE
 
     @property
     def futile(self) -> bool:

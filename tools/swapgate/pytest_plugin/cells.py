@@ -58,7 +58,7 @@ class CellUnderTest:
         if verdict.red:
             pytest.fail(explain(verdict), pytrace=False)
         if not verdict.decided:
-            if options.strict:
+            if options.strict and verdict.applies:
                 pytest.fail(f"--strict: {explain(verdict)}", pytrace=False)
             pytest.skip(explain(verdict))
         return verdict

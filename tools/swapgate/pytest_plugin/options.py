@@ -40,6 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--null", dest="swapgate_null", type=int, default=0, metavar="N", help="measure in N fresh processes how much the model differs from itself"
     )
     group.addoption(
+        "--gpus",
+        dest="swapgate_gpus",
+        default="",
+        metavar="all|0,2",
+        help="spread the models over these GPUs, one model a GPU at a time (a model's own tasks, and both arms of --against, stay on one GPU)",
+    )
+    group.addoption(
         "--false-alarms",
         dest="swapgate_false_alarms",
         default="",
@@ -56,6 +63,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--plan", dest="swapgate_plan", action="store_true", help="say what the run would make and what its gates could decide, and make nothing"
+    )
+    group.addoption(
+        "--dry-weights",
+        dest="swapgate_dry",
+        action="store_true",
+        help="build every model at full size with random weights, without a download: time and memory are real, quality is not applicable",
+    )
+    group.addoption(
+        "--allow-pickle", dest="swapgate_pickle", action="store_true", help="let cards that ask for it read *.bin weights, which can run code"
     )
     group.addoption("--update-baselines", dest="swapgate_update", action="store_true", help="run, then accept the run as baseline")
     group.addoption("--baseline-reason", dest="swapgate_reason", default="", metavar="TEXT", help="why the baseline is accepted; kept with it")
@@ -86,8 +102,12 @@ def options_of(config: pytest.Config) -> Options:
         raise pytest.UsageError(f"--null={null}: a number of processes, 0 or more")
     if replay and null:
         raise pytest.UsageError("--null measures the model in fresh processes; --replay starts none: leave one of them out")
+    if replay and value("swapgate_gpus"):
+        raise pytest.UsageError("--gpus says where models run; --replay runs none: leave one of them out")
     if update and value("swapgate_against"):
         raise pytest.UsageError("--update-baselines accepts a run that was judged against its baseline; --against judges it against another model")
+    if value("swapgate_pickle"):
+        os.environ["SWAPGATE_ALLOW_PICKLE"] = "1"  # read where the weights are, in the model's own process
     return Options(
         root=config.rootpath,
         models=_names(value("swapgate_model")),
@@ -103,6 +123,8 @@ def options_of(config: pytest.Config) -> Options:
         false_alarms=_share("--false-alarms", value("swapgate_false_alarms")),
         null=null or (NULL_PROCESSES if update else 0),
         budget=_budget(value("swapgate_budget"), recorded=bool(resume or replay), whole=update or bool(null)),
+        gpus=value("swapgate_gpus").strip(),
+        dry=bool(value("swapgate_dry")),
         first_red=config.getoption("maxfail") == 1,
         command="pytest " + " ".join(argument for argument in config.invocation_params.args if isinstance(argument, str)),
     )

@@ -17,6 +17,7 @@ _LETTERS = {
     Status.INCONCLUSIVE: "?",
     Status.NEW: "n",
     Status.INCOMPARABLE: "i",
+    Status.NOT_APPLICABLE: "-",
 }
 
 
@@ -30,6 +31,8 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
     status = Status(word)
     if report.failed or status in RED:
         return ("failed", _LETTERS[status], (status.value, {"red": True}))
+    if status is Status.NOT_APPLICABLE:
+        return ("not applicable", _LETTERS[status], (status.value, {"light": True}))
     if status not in DECIDED:
         return ("undecided", _LETTERS[status], (status.value, {"yellow": True}))
     category = "passed" if status is Status.PASS else status.value.lower()

@@ -23,6 +23,7 @@ GLYPHS = {
     Status.CHANGED: "~",
     Status.IMPROVED: "↑",
     Status.PASS: "✓",
+    Status.NOT_APPLICABLE: "·",
 }
 MEANINGS = {
     Status.ERROR: "could not be measured, or is broken beyond statistics",
@@ -33,6 +34,7 @@ MEANINGS = {
     Status.CHANGED: "other pictures, not shown worse",
     Status.IMPROVED: "shown better",
     Status.PASS: "shown to be within the limit",
+    Status.NOT_APPLICABLE: "not a question for this model",
 }
 QUESTIONS = {
     "latency": "Is it slower?",
@@ -52,6 +54,7 @@ _COUNTED = {
     Status.CHANGED: "changed",
     Status.IMPROVED: "improved",
     Status.PASS: "passed",
+    Status.NOT_APPLICABLE: "not applicable",
 }
 
 
@@ -84,7 +87,7 @@ def headline(report: Report) -> Headline:
     A run that is red without a red verdict (nothing measured, strict, a dead gate) is not decided, for its own reason.
     """
     verb = "upgrade" if report.against == "baseline" else f"replace {report.against}"
-    statuses = [verdict.status for verdict in report.verdicts]
+    statuses = [verdict.status for verdict in report.verdicts if verdict.applies]
     if any(status in RED for status in statuses):
         return Headline(tone="no", answer=f"Do not {verb}", why=_worse(report))
     undecided = [status for status in statuses if status not in DECIDED]
@@ -93,6 +96,9 @@ def headline(report: Report) -> Headline:
         return Headline(tone="open", answer="Not decided", why=_open_reason(report, statuses, unmeasured))
     if Status.CHANGED in statuses:
         return Headline(tone="changed", answer="Changed, not shown worse", why=_tally(statuses, {Status.CHANGED}, len(statuses)))
+    beside = len(report.verdicts) - len(statuses)
+    if beside:
+        return Headline(tone="open", answer="Time and memory hold", why=f"{_all(len(statuses))} held; {_cells(beside)} of quality not applicable")
     better = statuses.count(Status.IMPROVED)
     gained = f", {better} of them better" if better else ""
     return Headline(tone="yes", answer=f"Safe to {verb}", why=f"{_all(len(statuses))} held{gained}{_ceilings_only(report)}")
@@ -110,7 +116,7 @@ def _ceilings_only(report: Report) -> str:
 def _open_reason(report: Report, statuses: Sequence[Status], unmeasured: int) -> str:
     if not statuses:
         return report.outcome.reason or "nothing was measured"
-    open_statuses = {status for status in WORST_FIRST if status not in DECIDED}
+    open_statuses = {status for status in WORST_FIRST if status not in DECIDED and status is not Status.NOT_APPLICABLE}
     parts = []
     if any(status in open_statuses for status in statuses):
         parts.append(_tally(statuses, open_statuses, len(statuses)))
@@ -240,5 +246,5 @@ def _steers(char: str) -> bool:
 
 
 def needs_a_look(status: Status) -> bool:
-    """Whether a reader must act on it: everything that is neither PASS nor IMPROVED."""
-    return status not in (Status.PASS, Status.IMPROVED)
+    """Whether a reader must act on it: everything that is neither PASS nor IMPROVED, nor beside the question."""
+    return status not in (Status.PASS, Status.IMPROVED, Status.NOT_APPLICABLE)

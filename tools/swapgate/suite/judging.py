@@ -101,6 +101,7 @@ def _evidence(suite: Suite, card: Card, task: str, until: int) -> Evidence:
         interleaved=suite.interleaved(card.id),
         against=suite.setup.options.against or "baseline",
         planned=_planned(suite, card, tasks, other),
+        dry=card.dry or (suite.setup.against is not None and suite.setup.against.dry),
     )
 
 

@@ -30,7 +30,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "stability": (ORIGINAL, REWORDED),
 }
 """The kinds of requests that each gate reads."""
-SETTLED = frozenset({Status.PASS, Status.IMPROVED, Status.REGRESSION, Status.ERROR})
+SETTLED = frozenset({Status.PASS, Status.IMPROVED, Status.REGRESSION, Status.ERROR, Status.NOT_APPLICABLE})
 
 
 @dataclass(slots=True)

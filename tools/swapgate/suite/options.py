@@ -24,6 +24,8 @@ class Options:
     null: fresh processes that repeat part of the requests, to measure how much the model differs from itself.
     budget: how far the run may go (see `suite.rounds`); None for as recorded, and for the whole plan in a new run.
     first_red: make no more images of a model once one of its cells is red at a look (pytest -x).
+    gpus: "all", or numbers of devices ("0,2") that the models are spread over (see `suite.devices`); "" for the one that CUDA takes first.
+    dry: build every model at full size with random weights; only time and memory are judged.
     faults: specs of `swapgate.engines.faults`, planted into the judged models beside those of their cards (drills).
     """
 
@@ -44,6 +46,8 @@ class Options:
     budget: Budget | None = None
     first_red: bool = False
     faults: tuple[str, ...] = ()
+    dry: bool = False
+    gpus: str = ""
     command: str = "pytest"
 
 

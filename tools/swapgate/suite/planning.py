@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from swapgate import plan as planning
 from swapgate.canonical import read_json
-from swapgate.cards import Card, read_cards
+from swapgate.cards import DRY, Card, read_cards
 from swapgate.config import Config
 from swapgate.engines.faults import parse
 from swapgate.engines.registry import ENGINES
@@ -71,7 +71,7 @@ def prepare(config: Config, options: Options) -> Setup:
     A recorded run (resume, replay) is taken up with its own models, tasks, planted faults and other arm where the options name none.
     """
     options = _as_recorded(options)
-    cards = read_cards(config.root / config.models, root=config.root, engines=ENGINES)
+    cards = _dried(read_cards(config.root / config.models, root=config.root, engines=ENGINES), options)
     tasks = read_tasks(config.root / config.tasks)
     models = tuple(_planted(_card(cards, name, "--model"), options) for name in options.models or config.default_models or tuple(cards))
     if not models:
@@ -109,7 +109,7 @@ def build_plan(setup: Setup, recorded: RecordedEdits = _nothing_recorded) -> pla
         reworded = {
             (task.id, language): _reworded(book, task, language, recorded(card, task, language), drawn)
             for task in setup.tasks[card.id]
-            if task.rewordings and task.reworded_seeds
+            if task.rewordings and task.reworded_seeds and not card.dry
             for language in task.prompts
         }
         calls.update(planning.build([card], setup.tasks, reworded).calls)
@@ -149,6 +149,13 @@ def _other_arm(cards: Mapping[str, Card], models: Sequence[Card], options: Optio
 def twin(model: str) -> str:
     """The name of a model that is held against itself, as the other arm of its run."""
     return f"{model}.{ITSELF}"
+
+
+def _dried(cards: dict[str, Card], options: Options) -> dict[str, Card]:
+    """The cards, with dry weights where the run asks for them; the scripted engine has no weights."""
+    if not options.dry:
+        return cards
+    return {name: replace(card, weights=DRY) if card.engine == "diffusers" else card for name, card in cards.items()}
 
 
 def _planted(card: Card, options: Options) -> Card:
@@ -223,6 +230,7 @@ def _as_recorded(options: Options) -> Options:
         # The plan is a list and keeps the order of the models, which JSON with sorted keys does not.
         made = dict.fromkeys(request["model"] for request in manifest.get("plan", ()))
         tasks, faults = tuple(manifest.get("tasks", ())), tuple(manifest.get("faults", ()))
+        dry = bool(manifest.get("dry", False))
     except (AttributeError, KeyError, TypeError) as error:
         raise RunBroken(
             where=str(file),
@@ -235,4 +243,5 @@ def _as_recorded(options: Options) -> Options:
         models=options.models or tuple(model for model in made if model != against and not model.endswith(f".{ITSELF}")),
         tasks=options.tasks or tasks,
         faults=options.faults or faults,
+        dry=options.dry or dry,
     )

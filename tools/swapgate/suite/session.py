@@ -10,7 +10,9 @@ A replay takes the same way without making anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,17 +34,19 @@ from swapgate.runs.folder import RunFolder, new_folder
 from swapgate.runs.records import Generation
 from swapgate.suite import judging, results
 from swapgate.suite.arms import Recorded
+from swapgate.suite.devices import find as find_devices
 from swapgate.suite.drafts import write_drafts
-from swapgate.suite.generate import APART, TOGETHER, generate, load_again, measure_null, pending
+from swapgate.suite.generate import APART, TOGETHER
 from swapgate.suite.judges import judge_of
 from swapgate.suite.looks import Judged, is_red, last_word, take_look
+from swapgate.suite.making import following, make_images
 from swapgate.suite.options import Options
 from swapgate.suite.planning import Cell, Setup, build_plan, prepare
 from swapgate.suite.progress import Progress, Silent
 from swapgate.suite.rounds import Kind, Schedule, asked, budget_entry, budget_of, looked, note_look, schedule
 from swapgate.suite.scoring import Scale, Scorer, Wanted, image_score, judge_name, measured_scale, stated_scale
-from swapgate.suite.witnesses import cut_off as witnesses_cut_off
-from swapgate.suite.witnesses import search as search_witnesses
+from swapgate.suite.seats import Seat
+from swapgate.suite.spread import Spread
 from swapgate.tasks import Task
 
 SCHEMA = 1
@@ -50,8 +54,9 @@ SCHEMA = 1
 
 @dataclass(slots=True)
 class Suite:
-    """A run being made or replayed. `recorded` holds every model that was generated and scored.
+    """A run being made or replayed. `recorded` holds every model that was generated and scored, `ensured` those that were looked at to the end.
 
+    spread: the GPUs that the models are spread over (--gpus); their threads take `lock` for whatever they judge.
     schedules: rounds and looks by model; judged: what the looks said of it; partly: what was recorded up to a round, by model and round.
     written: where `finish` put the verdicts; beside verdicts.json when a replay judged only some of its cells.
     """
@@ -70,6 +75,9 @@ class Suite:
     schedules: dict[str, Schedule] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict)
     partly: dict[tuple[str, int], Recorded] = field(default_factory=dict)
+    ensured: set[str] = field(default_factory=set)
+    spread: Spread | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
     written: Path | None = None
 
     @staticmethod
@@ -78,25 +86,30 @@ class Suite:
         setup = prepare(config, options)
         store = Store(config.root / config.baselines)
         plan = build_plan(setup, lambda card, task, language: judging.recorded_edits(store, setup, card, task, language))
+        devices = find_devices(options.gpus) if options.gpus and not options.replay else ()
         run = _run_folder(setup, plan)
         if options.resume or options.replay:
             plan = _same_plan(run, plan, setup)
         if options.resume and options.budget and options.budget != budget_of(run):
             run.append(budget_entry(options.budget))
         schedules = {model: schedule(run, calls) for model, calls in plan.calls.items()}
-        return Suite(setup=setup, plan=plan, run=run, store=store, policy=policy, progress=progress or Silent(), schedules=schedules)
+        spread = Spread(devices=devices, make=make_images) if devices else None
+        return Suite(setup=setup, plan=plan, run=run, store=store, policy=policy, progress=progress or Silent(), schedules=schedules, spread=spread)
 
     def ensure(self, model: str) -> None:
-        """Generate and score a model, and with it the other arm of an A/B run; nothing when that is done."""
-        if model in self.recorded:
+        """Generate and score a model, and with it the other arm of an A/B run; nothing when that is done. On several GPUs, generate all models."""
+        if model in self.ensured:
             return
         cards = [card for card in self.setup.cards if card.id == model or card == self.setup.against]
-        cards = [card for card in cards if card.id not in self.recorded]
-        if not self.setup.options.replay:
-            self._generate(cards)
+        if self.spread:
+            self.spread.ensure(self, model)
+        elif not self.setup.options.replay:
+            left = [card for card in cards if card.id not in self.recorded]
+            make_images(self, left, Seat(following=lambda: following(self, left)))
         self._take_looks(model)
         for card in cards:
             self.ensure_scored(card)
+        self.ensured.add(model)
 
     def verdict(self, cell: Cell) -> Verdict:
         """The verdict of a cell, within the run's false-alarm budget (see `gates.budget`); its model is generated first when it was not yet."""
@@ -147,21 +160,23 @@ class Suite:
 
     def scorer(self, card: Card) -> Scorer:
         """The scorer of a card's judge, shared by the cards that name the same judge."""
-        name = judge_name(card)
-        if name not in self.scorers:
-            self.scorers[name] = Scorer(self.run, card, judge_of, self.setup.prompts)
-        return self.scorers[name]
+        with self.lock:
+            name = judge_name(card)
+            if name not in self.scorers:
+                self.scorers[name] = Scorer(self.run, card, judge_of, self.setup.prompts)
+            return self.scorers[name]
 
     def score(self, card: Card, wanted: Sequence[Wanted]) -> list[ImageScore]:
         """Scores of pictures on the scale of the card's judge: the one it states, else the one of the first model scored.
 
         One scale for both arms of an A/B run, and for the baseline: numbers on different scales cannot be compared.
         """
-        raw = self.scorer(card).scores(wanted)
         name = judge_name(card)
-        # Language by language: of a model that made no picture there is nothing to measure, and the next one sets the scale.
-        measured = measured_scale(zip(wanted, raw, strict=True))
-        scale = self.scales[name] = {**measured, **self.scales.get(name, {}), **stated_scale(card)}
+        with self.lock:
+            raw = self.scorer(card).scores(wanted)
+            # Language by language: of a model that made no picture there is nothing to measure, and the next one sets the scale.
+            measured = measured_scale(zip(wanted, raw, strict=True))
+            scale = self.scales[name] = {**measured, **self.scales.get(name, {}), **stated_scale(card)}
         return [image_score(one, found, scale, self.policy.alignment_bar) for one, found in zip(wanted, raw, strict=True)]
 
     def task(self, card: Card, name: str) -> Task:
@@ -174,33 +189,18 @@ class Suite:
 
     def seen(self, card: Card, until: int) -> Recorded:
         """What the run holds of a card up to round `until`, scored."""
-        if (card.id, until) not in self.partly:
-            self.partly[card.id, until] = self._recorded(card, until)
-        return self.partly[card.id, until]
+        with self.lock:
+            if (card.id, until) not in self.partly:
+                self.partly[card.id, until] = self._recorded(card, until)
+            return self.partly[card.id, until]
 
     def ensure_scored(self, card: Card) -> None:
         """Score what the run holds of a card, once."""
-        if card.id not in self.recorded:
-            self.recorded[card.id] = self.seen(card, len(self.schedules[card.id].rounds))
+        with self.lock:
+            if card.id not in self.recorded:
+                self.recorded[card.id] = self.seen(card, len(self.schedules[card.id].rounds))
 
-    def _generate(self, cards: Sequence[Card]) -> None:
-        works = [pending(self.run, card, self.asked(card)) for card in cards]
-        generate(
-            self.run,
-            works,
-            self.progress,
-            after=lambda hosts: search_witnesses(self, [c for c in cards if c.id in hosts], hosts),
-            look=lambda number, flush: self._look(cards, number, flush),
-        )
-        for work in works:
-            if not work.calls and witnesses_cut_off(self, work.card):
-                load_again(self.run, work.card, self.progress, after=lambda hosts: search_witnesses(self, cards, hosts))
-        options = self.setup.options
-        for card in cards:
-            if options.null and card in self.setup.models:
-                measure_null(self.run, card, null_calls(self.plan.calls[card.id]), options.null, self.progress)
-
-    def _look(self, cards: Sequence[Card], number: int, flush: Callable[[], None]) -> Callable[[str, Call], bool]:
+    def look(self, cards: Sequence[Card], number: int, flush: Callable[[], None]) -> Callable[[str, Call], bool]:
         """Look at the judged model after a round, once `flush` has everything on disk, and say what is asked of all `cards` from then on."""
         model = next(card.id for card in cards if card in self.setup.models)
         plan, known = self.schedules[model], looked(self.run, model)
@@ -208,14 +208,25 @@ class Suite:
         look = plan.looks.index(number) + 1 if number in plan.looks[:-1] else 0
         if look and look not in known and not over:
             flush()
-            left = self._take_look(model, look)
-            enough = self.setup.options.first_red and is_red(self.judged[model])
-            note_look(self.run, model, look, frozenset() if enough else left, self._made(cards))
+            with self._turn(cards[0]):
+                left = self._take_look(model, look)
+                enough = self.setup.options.first_red and is_red(self.judged[model])
+                note_look(self.run, model, look, frozenset() if enough else left, self._made(cards))
             if not left or enough:
                 why = "every cell is settled" if not left else "it is red, and -x asks for no more,"
                 self.progress.note(f"{model}: {why} after round {number} of {len(plan.rounds)}")
         wanted = {card.id: {call.key for calls in self.asked(card) for call in calls} for card in cards}
         return lambda of, call: call.key in wanted[of]
+
+    @contextmanager
+    def _turn(self, card: Card) -> Iterator[None]:
+        """The time in which one thread judges and no other."""
+        if self.spread:
+            self.spread.await_scale(self, card)
+        with self.lock:
+            yield
+        if self.spread:
+            self.spread.changed()
 
     def _made(self, cards: Sequence[Card]) -> int:
         """Images of these cards so far, those of the null and of searches left out."""
@@ -247,7 +258,7 @@ class Suite:
         generations = self.run.generations()
         requests = [request for calls in self.asked(card, until) for call in calls for request in call.requests]
         rows = [(request, generations.get(request.key) or _not_made(request)) for request in requests]
-        wanted = [Wanted(request=r, image=g.image, task=self.task(card, r.task)) for r, g in rows if g.image]
+        wanted = [Wanted(request=r, image=g.image, task=self.task(card, r.task)) for r, g in rows if g.image and not card.dry]
         return Recorded(
             card=card,
             loaded=self.run.loaded().get(card.id),
@@ -317,6 +328,7 @@ def _manifest(setup: Setup, plan: Plan) -> dict[str, Any]:
         "command": setup.options.command,
         "against": setup.options.against,
         "faults": list(setup.options.faults),
+        **({"dry": True} if setup.options.dry else {}),
         "budget": budget_of_new(setup),
         "cards": {card.id: card_json(card) for card in setup.cards},
         "tasks": {
