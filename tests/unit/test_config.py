@@ -57,6 +57,20 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(tmp_path: Path) -> No
         find_config(project(tmp_path, '[tool.swapgate]\nbaseline = "x"\n'))
 
 
+def test_where_scores_are_computed_is_read_and_is_auto_by_default(tmp_path: Path) -> None:
+    """A device as torch names it."""
+    assert find_config(project(tmp_path, "[tool.swapgate]\n")).scoring == "auto"
+    for given_device in ("auto", "cpu", "cuda", "cuda:1", "cuda:12"):
+        assert find_config(project(tmp_path, f"[tool.swapgate]\nscoring = '{given_device}'\n")).scoring == given_device
+
+
+@pytest.mark.parametrize("given_device", ["gpu", "cuda:", "cuda:x", "cuda:1,2", "CPU", "", "cuda:-1"])
+def test_another_device_for_scores_is_an_error(tmp_path: Path, given_device: str) -> None:
+    """With what can be written."""
+    with pytest.raises(UserError, match=r'tool\.swapgate\.scoring(.|\n)*"cuda:<n>"'):
+        find_config(project(tmp_path, f"[tool.swapgate]\nscoring = '{given_device}'\n"))
+
+
 @pytest.mark.parametrize("given_path", ["/etc", "../other", "a/../../b", "~/x", "C:\\x", "a\\..\\b", " "])
 def test_a_path_out_of_the_project_is_refused(tmp_path: Path, given_path: str) -> None:
     """Absolute paths and climbing ones would make baselines depend on one machine."""

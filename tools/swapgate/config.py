@@ -7,6 +7,7 @@
     baselines = "baselines"          # accepted baselines
     runs = ".swapgate/runs"          # run folders; large, and not for version control
     default_models = ["standin"]     # what runs when no --model is given; all cards when absent
+    scoring = "auto"                 # where judges and SSIM compute: "cpu", "cuda", "cuda:<n>", or "auto", a GPU without a model, else the CPU
 
     [tool.swapgate.policy]           # limits of the gates; read by them
 
@@ -15,6 +16,7 @@ Paths are relative to the folder of pyproject.toml. A folder may be a link to an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -43,6 +45,7 @@ class Config:
     baselines: Path = BASELINES
     runs: Path = RUNS
     default_models: tuple[str, ...] = ()
+    scoring: str = "auto"
     policy: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def policy_table(self) -> Table:
@@ -76,6 +79,7 @@ def find_config(start: Path) -> Config:
         baselines=_path(table, "baselines", BASELINES),
         runs=_path(table, "runs", RUNS),
         default_models=_models(table),
+        scoring=_scoring(table),
         policy=MappingProxyType(table.take("policy", dict, {})),
     )
     table.finish()
@@ -108,3 +112,10 @@ def _models(table: Table) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise table.wrong("default_models", "each model once", "remove the repetition")
     return names
+
+
+def _scoring(table: Table) -> str:
+    given = table.take("scoring", str, "auto")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?", given):
+        raise table.wrong("scoring", 'one of "auto", "cpu", "cuda", "cuda:<n>"', 'leave it out for "auto": a GPU without a model, else the CPU')
+    return given

@@ -26,6 +26,7 @@ class KnownJudge:
 
     words: dict[str, np.ndarray]
     identity: str = "known@1"
+    device: str = "cpu"
     image_calls: list[int] = field(default_factory=list)
     text_calls: list[list[str]] = field(default_factory=list)
 

@@ -64,6 +64,44 @@ def test_scores_are_those_of_open_clip_itself(judge, folder):
     assert alignment(judge, images, TEXTS) == pytest.approx(expected.numpy(), abs=1e-5)
 
 
+def test_pictures_are_prepared_as_open_clip_prepares_them(folder):
+    """To the last bit, also where it keeps proportions and crops: resized by Pillow one by one, the rest as one tensor."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from PIL import Image
+
+    from swapgate.metrics.open_clip_judge import _halves
+
+    for mode in ("squash", "shortest", "longest"):
+        whole = image_transform_v2(PreprocessCfg(size=96, mean=(0.3, 0.4, 0.5), std=(0.2, 0.3, 0.25), resize_mode=mode), is_train=False)
+        resized, normalise = _halves(whole)
+        images = pictures(2, 150, 210)
+        batch = torch.from_numpy(np.stack([resized(image) for image in images])).permute(0, 3, 1, 2).float().div(255)
+        expected = torch.stack([whole(Image.fromarray(image)) for image in images])
+        assert torch.equal(normalise(batch), expected)
+
+
+def test_another_way_to_prepare_pictures_is_refused():
+    """A later open_clip that does more after the resizing would be cut short in silence."""
+    from torchvision.transforms import Compose, Normalize, ToTensor
+
+    from swapgate.metrics.open_clip_judge import _halves
+
+    with pytest.raises(TypeError, match="in another way"):
+        _halves(Compose([Normalize(0.5, 0.5), ToTensor()]))
+
+
+def test_convolutions_keep_single_precision_and_the_setting_comes_back(folder, monkeypatch):
+    """On newer GPUs they would be cut to ten bits, and scores with them."""
+    judge, seen = OpenClipJudge(f"local-dir:{folder}"), []
+    original = judge._parts.model.encode_image
+    allowed = torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(judge._parts.model, "encode_image", lambda batch, **kw: seen.append(torch.backends.cudnn.allow_tf32) or original(batch, **kw))
+    judge.image_features(pictures(1))
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32 == allowed
+    assert judge.device == "cpu"
+
+
 def test_batches_of_any_length_give_the_same_features(folder):
     """Chunks of two and of 32, and no picture or text at all."""
     small, large = OpenClipJudge(f"local-dir:{folder}", batch=2), OpenClipJudge(f"local-dir:{folder}", batch=32)
@@ -227,7 +265,7 @@ def test_torch_gets_its_threads_back(folder, parameters, threads):
         judge = OpenClipJudge(f"local-dir:{folder}", threads=2)
         used = []
         judge._size = parameters
-        judge._parts = judge._parts._replace(preprocess=lambda _: used.append(torch.get_num_threads()) or 1 / 0)
+        judge._parts = judge._parts._replace(normalise=lambda _: used.append(torch.get_num_threads()) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             judge.image_features(pictures(1))
         assert used == [threads]

@@ -1,6 +1,10 @@
-"""Structural similarity, against an implementation of the paper's formula written here on its own."""
+"""Structural similarity, against an implementation of the paper's formula written here on its own, and by torch against scikit-image."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +13,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from swapgate.metrics.kinds import Direction, Inputs, Need
-from swapgate.metrics.ssim import METRIC, WINDOW, ssim
+from swapgate.metrics.ssim import METRIC, PLACES, WINDOW, by_skimage, by_torch, ssim, ssims
 
 PAIRS = st.tuples(st.integers(WINDOW, 24), st.integers(WINDOW, 24)).flatmap(lambda size: st.tuples(*[hnp.arrays(np.uint8, (*size, 3))] * 2))
+STRIP = PLACES["cpu"]
+EDGES = sorted({places + WINDOW - 1 for places in (1, STRIP - 1, STRIP, STRIP + 1, 2 * STRIP, 3 * STRIP - 5)})
+"""Sides at which strips and blocks are one short, exactly full, or begin anew."""
+TOOLS = Path(__file__).parents[3] / "tools"
+
+
+def alike(height, width, noise=9.0, seed=0):
+    """A smooth picture and the same with noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    smooth = np.stack([127 + 90 * np.sin(x / 17 + y / 31), (x * 3 + y) % 256, 255 - (x + 2 * y) % 200], axis=-1)
+    return smooth.astype(np.uint8), np.clip(smooth + rng.normal(0, noise, smooth.shape), 0, 255).astype(np.uint8)
 
 
 def _weights():
@@ -87,3 +103,79 @@ def test_the_metric_says_what_it_is_and_needs_a_reference():
     assert METRIC.measure([Inputs(image=image, reference=image)]) == pytest.approx([1.0])
     with pytest.raises(ValueError, match="reference picture"):
         METRIC.measure([Inputs(image=image)])
+
+
+@pytest.mark.parametrize("width", EDGES)
+@pytest.mark.parametrize("height", EDGES)
+def test_by_torch_it_is_the_number_of_scikit_image_at_every_edge_of_strips_and_blocks(height, width):
+    """Whatever part of the last strip or block stands beyond the picture does not count."""
+    pair = alike(height, width, seed=height * width)
+    assert by_torch([pair], "cpu") == pytest.approx([by_skimage(pair)], abs=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(PAIRS)
+def test_by_torch_it_is_the_number_of_scikit_image_for_any_content(pair):
+    """Pictures that hypothesis finds: flat, black, extreme."""
+    assert by_torch([pair], "cpu") == pytest.approx([by_skimage(pair)], abs=1e-10)
+
+
+@pytest.mark.parametrize("noise", [0.6, 30.0])
+def test_by_torch_it_is_the_number_of_scikit_image_for_a_million_pixels(noise):
+    """Within the rounding of double precision, at the size of real pictures."""
+    pair = alike(1024, 1024, noise)
+    assert by_torch([pair], "cpu") == pytest.approx([by_skimage(pair)], abs=1e-12)
+
+
+def test_flat_pictures_keep_their_precision():
+    """Where variances vanish, what is left of large squares would show: white against almost white, and against black."""
+    white, black = np.full((64, 64, 3), 255, np.uint8), np.zeros((64, 64, 3), np.uint8)
+    near = white.copy()
+    near[::7, ::5] -= 1
+    pairs = [(white, near), (white, black), (white, white)]
+    assert by_torch(pairs, "cpu") == pytest.approx([by_skimage(pair) for pair in pairs], abs=1e-12)
+    assert by_torch([(white, white)], "cpu") == [1.0]
+
+
+def test_pairs_of_different_sizes_are_measured_together_as_alone():
+    """Each keeps its own strips, and the order."""
+    pairs = [alike(40, 90), alike(11, 11, seed=2), alike(120, 33, 40.0)]
+    assert by_torch(pairs, "cpu") == [by_torch([pair], "cpu")[0] for pair in pairs] == ssims(pairs)
+    assert (ssims([]), by_torch([], "cpu")) == ([], [])
+
+
+def test_pictures_may_be_views_and_may_forbid_writing():
+    """Decoded files are read-only, and a mirrored picture has strides below zero."""
+    one, two = alike(50, 60)
+    seen = [one[:, ::-1], two[:, ::-1]]
+    for view in seen:
+        view.flags.writeable = False
+    assert by_torch([tuple(seen)], "cpu") == pytest.approx([by_skimage((seen[0].copy(), seen[1].copy()))], abs=1e-12)
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_the_number_does_not_depend_on_the_threads_and_torch_gets_its_own_back(monkeypatch, cores):
+    """To the last bit: sums are taken in the order of the strips."""
+    import torch
+
+    before, pair = torch.get_num_threads(), alike(200, 170)
+    expected = by_torch([pair], "cpu")
+    monkeypatch.setattr("swapgate.metrics.threads.usable_cores", lambda: cores)
+    assert by_torch([pair], "cpu") == expected
+    assert torch.get_num_threads() == before
+
+
+def test_torch_is_not_loaded_for_a_few_pairs_and_used_where_it_is_there():
+    """Loading it takes longer than what it saves; in the same process a judge may have loaded it already."""
+    probe = """
+import sys
+import numpy as np
+from swapgate.metrics import ssim
+pair = [np.random.default_rng(n).integers(0, 256, (40, 50, 3), dtype=np.uint8) for n in (1, 2)]
+plain = ssim.ssim(*pair)
+assert "torch" not in sys.modules
+import torch
+ssim.by_skimage = None
+assert abs(ssim.ssim(*pair) - plain) < 1e-12
+"""
+    subprocess.run([sys.executable, "-c", probe], check=True, cwd=TOOLS)

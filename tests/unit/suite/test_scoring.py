@@ -55,6 +55,8 @@ TEXTS = {"a red cup": 0, "a cat": 1, "a dog": 2, "red": 3, "blue": 4, "green": 5
 class FakeJudge:
     """Knows six texts, each an axis; a picture's features are its first six red values, as a unit vector."""
 
+    device = "cpu"
+
     def __init__(self, identity: str = "fake/1") -> None:
         self.identity = identity
         self.pictures = self.calls = 0

@@ -32,6 +32,11 @@ class Judge(Protocol):
         """Name and digest of the weights: equal ones score equally, so it belongs in every cache key."""
         ...
 
+    @property
+    def device(self) -> str:
+        """The torch device where it computes ("cpu", "cuda:1"); what is computed beside it goes there as well."""
+        ...
+
     def image_features(self, images: Sequence[Image]) -> Features:
         """Unit vectors [n, d] of n pictures, each [H, W, 3] uint8, of any sizes."""
         ...

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -22,6 +21,7 @@ import numpy as np
 from swapgate.errors import UserError
 from swapgate.metrics.clip import Features
 from swapgate.metrics.pixels import Image, require_rgb
+from swapgate.metrics.threads import borrowed, side_by_side
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +74,11 @@ class OpenClipJudge:
         return self._identity
 
     @property
+    def device(self) -> str:
+        """Where it computes. Scores do not depend on it by more than 1e-5, and so it is no part of the identity."""
+        return self._device
+
+    @property
     def languages(self) -> frozenset[str]:
         """Languages the judge can read, as "en" and "zh"."""
         return self._parts.languages
@@ -85,16 +90,17 @@ class OpenClipJudge:
             ValueError: anything that is no picture.
         """
         import torch
-        from PIL import Image as Pillow
 
         for image in images:
             require_rgb(image)
-        keys = [_pixels_key(image) for image in images]
+        keys = side_by_side(_pixels_key, images)
         new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._seen}
 
         def encode(chunk: Sequence[Image]) -> torch.Tensor:
-            pixels = torch.stack([self._parts.preprocess(Pillow.fromarray(image)) for image in chunk])
-            found: torch.Tensor = self._parts.model.encode_image(pixels.to(self._device), normalize=True)
+            # Resized as open_clip does it, by Pillow: its rounding to whole levels is part of the score. The rest is one tensor's work.
+            pixels = torch.from_numpy(np.stack(side_by_side(self._parts.resized, chunk))).to(self._device)
+            scaled = self._parts.normalise(pixels.permute(0, 3, 1, 2).float().div(255))
+            found: torch.Tensor = self._parts.model.encode_image(scaled, normalize=True)
             return found
 
         if new:
@@ -139,35 +145,28 @@ class OpenClipJudge:
 
         chunks = [items[at : at + self._batch] for at in range(0, len(items), self._batch)]
         threads = self._threads if self._size * len(chunks[0]) > SMALL_WORK else 1
-        with torch.inference_mode(), _threads(threads):
-            found = [encode(chunk).float().cpu().numpy() for chunk in chunks]
-        return np.concatenate(found)
+        # Convolutions of single precision are cut to ten bits on newer GPUs unless told otherwise; a score should be that of a CPU.
+        with torch.inference_mode(), borrowed(threads), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            found = [encode(chunk).float() for chunk in chunks]
+            return np.concatenate([features.cpu().numpy() for features in found])
 
 
 def _pixels_key(image: Image) -> bytes:
     """Equal for equal pictures only; the drift metrics ask for the same picture that alignment has just asked for."""
-    return hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).digest()
+    found = hashlib.sha256(f"{image.shape}".encode())
+    found.update(np.ascontiguousarray(image).data)
+    return found.digest()
 
 
 class _Parts(NamedTuple):
+    """resized: a picture as the model takes it, [h, w, 3] uint8; normalise: float32 [n, 3, h, w] in [0, 1] to what the model reads."""
+
     model: Any
-    preprocess: Callable[[Any], torch.Tensor]
+    resized: Callable[[Image], Image]
+    normalise: Callable[[torch.Tensor], torch.Tensor]
     tokenizer: Callable[[list[str]], torch.Tensor]
     languages: frozenset[str]
     width: int
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """The number of threads of torch belongs to the whole process, so it is borrowed, not taken."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _name(source: str | tuple[str, str]) -> str:
@@ -196,7 +195,25 @@ def _load(source: str | tuple[str, str], device: str) -> _Parts:
         ) from reason
     preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
     width = int((get_model_config(name) or {})["embed_dim"])
-    return _Parts(model.eval(), preprocess, tokenizer, _languages(source), width)
+    return _Parts(model.eval(), *_halves(preprocess), tokenizer, _languages(source), width)
+
+
+def _halves(preprocess: Any) -> tuple[Callable[[Image], Image], Callable[[torch.Tensor], torch.Tensor]]:
+    """open_clip's steps before and after the picture becomes a tensor, so that only the first are taken picture by picture."""
+    from PIL import Image as Pillow
+    from torchvision.transforms import Normalize, ToTensor
+
+    *shaping, to_tensor, normalise = preprocess.transforms
+    if not isinstance(to_tensor, ToTensor) or not isinstance(normalise, Normalize):
+        raise TypeError(f"open_clip prepares pictures in another way than is known here: {preprocess}")
+
+    def resized(image: Image) -> Image:
+        picture: Any = Pillow.fromarray(image)
+        for step in shaping:
+            picture = step(picture)
+        return np.asarray(picture)
+
+    return resized, normalise
 
 
 def _require_folder(source: str) -> None:

@@ -24,6 +24,10 @@ class ScriptedJudge:
     def identity(self) -> str:
         return "scripted/1"
 
+    @property
+    def device(self) -> str:
+        return "cpu"
+
     def image_features(self, images: Sequence[Image]) -> Features:
         """Unit vectors [n, 1920] of pictures; a picture without a single mark has the zero vector."""
         return _features([read_cells(image) for image in images])

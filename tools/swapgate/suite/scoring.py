@@ -21,6 +21,7 @@ from swapgate.errors import UserError
 from swapgate.gates.evidence import Drift, ImageScore
 from swapgate.metrics.clip import Judge
 from swapgate.metrics.pixels import Image
+from swapgate.metrics.threads import side_by_side
 from swapgate.plan import Request
 from swapgate.runs.folder import RunFolder
 from swapgate.tasks import Task
@@ -108,18 +109,22 @@ class Scorer:
 
     def _measure(self, batch: Sequence[Wanted]) -> None:
         judge = self.judge()
-        images = [self._run.load_image(one.image) for one in batch]
-        features = judge.image_features(images)
-        for one, image, feature in zip(batch, images, features, strict=True):
-            found = self._one(judge, one, image, feature)
+        seen = side_by_side(self._seen, batch)
+        features = judge.image_features([image for image, _ in seen])
+        for one, (_, healthy), feature in zip(batch, seen, features, strict=True):
+            found = {"health": healthy, **self._one(judge, one, feature)}
             strangers = 0.0 if found["strangers"] is None else found["strangers"]
             self._finite([found["alignment"], strangers, *found["margins"].values()], one.image)
             self._run.score_put(self._key(one), found)
 
-    def _one(self, judge: Judge, one: Wanted, image: Image, feature: Any) -> dict[str, Any]:
+    def _seen(self, one: Wanted) -> tuple[Image, dict[str, bool]]:
+        """The pixels of a picture, and the bits of its health."""
         from swapgate.metrics import health
 
-        report = health.check(image, one.request.width, one.request.height)
+        image = self._run.load_image(one.image)
+        return image, dict(health.check(image, one.request.width, one.request.height).bits)
+
+    def _one(self, judge: Judge, one: Wanted, feature: Any) -> dict[str, Any]:
         language = one.request.language
         margins = {}
         for facet in one.task.facets:
@@ -129,7 +134,6 @@ class Scorer:
         foreign = float((judge.text_features(strangers) @ feature).mean()) if strangers else None
         alignment = float((judge.text_features([one.original]) @ feature)[0])
         return {
-            "health": dict(report.bits),
             "alignment": round(alignment, 6),
             "margins": margins,
             "strangers": None if foreign is None else round(foreign, 6),
@@ -145,14 +149,22 @@ class Scorer:
 
     def _measure_drifts(self, batch: Sequence[tuple[str, str]], load: Callable[[str], Image]) -> None:
         """The judge is given the pictures of all pairs at once, each once."""
-        pixels = {sha: load(sha) for sha in dict.fromkeys(sha for both in batch for sha in both)}
-        alike = {both for both in batch if pixels[both[0]].shape == pixels[both[1]].shape}
-        seen = list(dict.fromkeys(sha for both in batch if both in alike for sha in both))
+        from swapgate.metrics.psnr import psnr
+        from swapgate.metrics.ssim import ssims
+
+        named = list(dict.fromkeys(sha for both in batch for sha in both))
+        pixels = dict(zip(named, side_by_side(load, named), strict=True))
+        alike = [both for both in batch if pixels[both[0]].shape == pixels[both[1]].shape]
+        seen = list(dict.fromkeys(sha for both in alike for sha in both))
         features = dict(zip(seen, self.judge().image_features([pixels[sha] for sha in seen]), strict=True)) if seen else {}
+        pairs = [(pixels[ours], pixels[theirs]) for ours, theirs in alike]
+        decibels = side_by_side(lambda both: psnr(*both), pairs)
+        measured = {}
+        for both, likeness, ratio in zip(alike, ssims(pairs, device=self.judge().device), decibels, strict=True):
+            cosine = float(np.dot(features[both[0]], features[both[1]]))
+            measured[both] = {"ssim": round(likeness, 6), "psnr": round(ratio, 4), "clip": round(cosine, 6)}
         for ours, theirs in batch:
-            found = {"ssim": -1.0, "psnr": 0.0, "clip": -1.0}  # of different sizes: as unlike as can be
-            if (ours, theirs) in alike:
-                found = _difference(pixels[ours], pixels[theirs], float(np.dot(features[ours], features[theirs])))
+            found = measured.get((ours, theirs), {"ssim": -1.0, "psnr": 0.0, "clip": -1.0})  # of different sizes: as unlike as can be
             self._finite(found.values(), ours)
             self._run.score_put(self._drift_key(ours, theirs), found)
 
@@ -167,14 +179,6 @@ class Scorer:
                 rule=f"a judge gives finite numbers; this one gave {wrong[0]} for picture {sha[:12]}",
                 remedy="restore the judge's weights, or name another judge; nothing is made again: pytest --resume=RUN",
             )
-
-
-def _difference(image: Image, reference: Image, cosine: float) -> dict[str, float]:
-    from swapgate.metrics.kinds import Inputs
-    from swapgate.metrics.registry import metric
-
-    inputs = [Inputs(image=image, reference=reference)]
-    return {"ssim": round(metric("ssim").measure(inputs)[0], 6), "psnr": round(metric("psnr").measure(inputs)[0], 4), "clip": round(cosine, 6)}
 
 
 def psnr_cap() -> float:
