@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,11 @@ class Suite:
         with self.lock:
             name = judge_name(card)
             if name not in self.scorers:
-                self.scorers[name] = Scorer(self.run, card, judge_of, self.setup.prompts)
+                # A replay loads no model, and so every GPU is free for it.
+                cards = () if self.setup.options.replay else self.setup.cards
+                gpus = tuple(device.uuid for device in self.spread.devices) if self.spread else ()
+                judge = partial(judge_of, scoring=self.setup.config.scoring, cards=cards, gpus=gpus)
+                self.scorers[name] = Scorer(self.run, card, judge, self.setup.prompts)
             return self.scorers[name]
 
     def score(self, card: Card, wanted: Sequence[Wanted]) -> list[ImageScore]:
