@@ -59,21 +59,24 @@ prompts = {{ en = "an orange cat by a sunlit window, film grain" }}
 class Hosts:
     """Stands for `swapgate.suite.generate.Host`, and keeps what was started and asked, in order.
 
-    refuse: model to what its loading raises; dies_after: calls after which every call fails, as after a death.
+    refuse: model to what its loading raises; where: model and the variables of its host, for every host that was given any.
     """
 
     started: list[tuple[str, int | None]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     refuse: dict[str, Exception] = field(default_factory=dict)
+    where: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     interrupt_after: int | None = None
 
-    def __call__(self, card: Card, threads: int | None = None) -> _Host:
+    def __call__(self, card: Card, threads: int | None = None, *, numerics: Any = None, environment: Any = None) -> _Host:
+        if environment:
+            self.where.append((card.id, dict(environment)))
         return _Host(self, card, threads)
 
 
 class _Host:
     def __init__(self, hosts: Hosts, card: Card, threads: int | None) -> None:
-        self._hosts, self._card, self._threads, self._made = hosts, card, threads, 0
+        self._hosts, self._card, self._threads, self._made, self.aborted = hosts, card, threads, 0, False
         self._engine: Scripted = create(card, Setting(threads=threads)) if card.id not in hosts.refuse else None  # type: ignore[assignment]
 
     warnings: tuple[str, ...] = ()
@@ -83,6 +86,9 @@ class _Host:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
+
+    def abort(self) -> None:
+        self.aborted = True
 
     def start(self) -> Loaded:
         self._hosts.started.append((self._card.id, self._threads))

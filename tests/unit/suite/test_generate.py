@@ -137,7 +137,7 @@ def test_arms_that_do_not_fit_are_made_one_after_the_other(
     bench: Any, run: RunFolder, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the journal says that, too; each host is asked for witnesses while it is the one that is loaded."""
-    monkeypatch.setattr(module, "both_fit", lambda cards: False)
+    monkeypatch.setattr(module, "both_fit", lambda cards, devices=(): False)
     loaded: list[list[str]] = []
     generate(run, [work(cards["a"], 2), work(cards["b"], 2)], Silent(), after=lambda hosts: loaded.append(list(hosts)))
     assert [model for model, _ in bench.hosts.asked] == ["a", "a", "b", "b"]
@@ -248,13 +248,13 @@ def test_both_fit_when_the_weights_and_their_activations_fit_into_what_is_free(
     (folder / "notes.txt").write_bytes(b"x" * 10_000)
     card = replace(cards["a"], engine="diffusers", source="weights", root=tmp_path)
     for free, fits in ((4001, True), (3999, False)):
-        monkeypatch.setattr(module, "_free_bytes", lambda free=free: free)
+        monkeypatch.setattr(module, "_free_bytes", lambda devices=(), free=free: free)
         assert both_fit([card, card]) is fits
 
 
 def test_a_scripted_model_takes_no_memory(cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no weights anywhere."""
-    monkeypatch.setattr(module, "_free_bytes", lambda: 1)
+    monkeypatch.setattr(module, "_free_bytes", lambda devices=(): 1)
     assert both_fit(list(cards.values()))
 
 

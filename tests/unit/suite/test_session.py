@@ -183,7 +183,7 @@ def test_arms_share_one_scale_and_are_said_to_be_measured_in_turn(bench: Any) ->
 
 def test_arms_that_do_not_fit_together_are_made_one_after_the_other_and_both_are_scored(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second arm must not be scored while it has no picture yet."""
-    monkeypatch.setattr("swapgate.suite.generate.both_fit", lambda cards: False)
+    monkeypatch.setattr("swapgate.suite.generate.both_fit", lambda cards, devices=(): False)
     bench.card("weak", weights="weak", wrong_prompt=1.0)
     suite, data = bench.whole(models=("weak",), against="toy")
     assert not suite.interleaved("weak")

@@ -23,7 +23,10 @@ from swapgate.runs.environment import accelerators
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.pixels import Pixels
 from swapgate.runs.records import Failure, Generation, Loaded
+from swapgate.suite.devices import VISIBLE, Device, free_bytes
 from swapgate.suite.progress import Progress
+from swapgate.suite.readahead import ReadAhead
+from swapgate.suite.seats import Seat
 from swapgate.suite.writer import Writer
 
 MEMORY_SHARE = 0.8  # two models are kept loaded side by side only when both fit into this share of what is free
@@ -69,34 +72,37 @@ def no_look(_number: int, _flush: Callable[[], None]) -> Callable[[str, Call], b
     return lambda _model, _call: True
 
 
-def generate(run: RunFolder, works: Sequence[Work], progress: Progress, *, after: After, look: Look = no_look) -> None:
+def generate(run: RunFolder, works: Sequence[Work], progress: Progress, *, after: After, look: Look = no_look, seat: Seat | None = None) -> None:
     """Make the calls of one model, or of two arms in turn when both fit into memory together.
 
     How two arms are made is journalled before it begins, so that a run that is cut off still says it. Arms that are made one after
     the other are only looked at in the end, since until then the first has nothing to be compared with.
     """
     both = [work for work in works if work.calls]
-    together = len(both) == 2 and both_fit([work.card for work in both])
+    seat = seat or Seat()
+    together = len(both) == 2 and both_fit([work.card for work in both], seat.devices)
     if len(both) == 2:
         run.append({"event": TOGETHER if together else APART, "models": [work.card.id for work in both]})
     groups = [both] if together else [[work] for work in both]
     for group in groups:
-        _generate_together(run, group, progress, after, look=look if len(groups) == 1 else no_look)
+        _generate_together(run, group, progress, after, seat, look=look if len(groups) == 1 else no_look)
 
 
-def load_again(run: RunFolder, card: Card, progress: Progress, *, after: After) -> None:
+def load_again(run: RunFolder, card: Card, progress: Progress, *, after: After, seat: Seat | None = None) -> None:
     """Load a model whose calls are all done, for what is to be asked of it `after` them."""
-    _generate_together(run, [Work(card=card, rounds=(), planned=0, done=0)], progress, after)
+    _generate_together(run, [Work(card=card, rounds=(), planned=0, done=0)], progress, after, seat or Seat())
 
 
-def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: int, progress: Progress) -> None:
+def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: int, progress: Progress, seat: Seat | None = None) -> None:
     """Repeat `calls` in fresh processes; every second one under a legal variation of the same thing (`hosts.variations`).
 
     A process makes them again in the same order until it has made NULL_CALLS, so that its pace is told from the noise of its calls.
+    On given devices (--gpus) none of them runs on another one: another model may be measured there.
     """
+    seat = seat or Seat()
     loaded, found = run.loaded().get(card.id), accelerators()
     devices = found["names"] if found else []
-    variations = at_hand(card, loaded.accelerator if loaded else "cpu", devices, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    variations = at_hand(card, loaded.accelerator if loaded else "cpu", devices, seat.visible or os.environ.get(VISIBLE))
     for number in range(1, processes + 1):
         variation = numbered(number, variations)
         repeats = tuple(_repeat(call, number, turn) for turn in range(null_turns(len(calls))) for call in calls)
@@ -104,7 +110,7 @@ def measure_null(run: RunFolder, card: Card, calls: Sequence[Call], processes: i
         if work.calls:
             progress.note(f"{card.id}: measuring the null, process {number} of {processes}" + ("" if variation.plain else f", {variation.name}"))
             run.append({"event": "null", "model": card.id, "repeat": number, "threads": variation.threads, "variation": variation.name})
-            _generate_together(run, [work], progress, lambda _: None, variation=variation)
+            _generate_together(run, [work], progress, lambda _: None, seat, variation=variation)
 
 
 def null_turns(calls: int) -> int:
@@ -117,11 +123,11 @@ def again(request: Request, number: int, turn: int) -> Request:
     return replace(request, repeat=number + turn * _TURN)
 
 
-def both_fit(cards: Sequence[Card]) -> bool:
-    """Whether two models can be loaded side by side, judged by the size of their weight files; False where that is unknown."""
+def both_fit(cards: Sequence[Card], devices: Sequence[Device] = ()) -> bool:
+    """Whether two models can be loaded side by side on the devices, judged by the size of their weight files; False where that is unknown."""
     sizes = [_weights_bytes(card) for card in cards]
     known = [size for size in sizes if size is not None]
-    return len(known) == len(sizes) and LOADED_PER_FILE * sum(known) < MEMORY_SHARE * _free_bytes()
+    return len(known) == len(sizes) and LOADED_PER_FILE * sum(known) < MEMORY_SHARE * _free_bytes(devices)
 
 
 def interleave(calls: Mapping[str, Sequence[Call]], turn: int = 0) -> Iterator[tuple[str, Call]]:
@@ -137,48 +143,63 @@ def _repeat(call: Call, number: int, turn: int) -> Call:
 
 
 def _generate_together(
-    run: RunFolder, works: Sequence[Work], progress: Progress, after: After, *, look: Look = no_look, variation: Variation | None = None
+    run: RunFolder, works: Sequence[Work], progress: Progress, after: After, seat: Seat, *, look: Look = no_look, variation: Variation | None = None
 ) -> None:
     # The writer is left last: when a run is interrupted, no model goes on while what it made is written.
-    with Writer(lambda made: record(run, made)) as writer, ExitStack() as stack:
+    with Writer(lambda made: record(run, made)) as writer, ReadAhead(seat.following) as ahead, ExitStack() as stack:
         hosts: dict[str, Host] = {}
         where: list[str] = []
         for work in works:
             progress.loading(work.card.id)
-            started = _started(run, stack, work, variation, progress)
+            started = _started(run, stack, work, variation, seat, progress)
             if started:
                 hosts[work.card.id] = started[0]
                 where.append(started[1].accelerator)
             progress.begin(work.card.id, work.planned, work.done)
         writer.beside = bool(hosts) and not any(one.startswith("cpu") for one in where)
+        if writer.beside:
+            ahead.begin()
         ready = [work for work in works if work.card.id in hosts]
-        _make_rounds(hosts, ready, progress, look, writer)
+        _make_rounds(hosts, ready, _Making(progress=progress, writer=writer, seat=seat), look)
         writer.flush()
         after(hosts)
 
 
-def _make_rounds(hosts: Mapping[str, Host], works: Sequence[Work], progress: Progress, look: Look, writer: Writer) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Making:
+    """What calls are made with."""
+
+    progress: Progress
+    writer: Writer
+    seat: Seat
+
+
+def _make_rounds(hosts: Mapping[str, Host], works: Sequence[Work], making: _Making, look: Look) -> None:
     """Round by round, with a look after each, also after those that an earlier session made."""
-    wanted, turn = no_look(0, writer.flush), 0
+    wanted, turn = no_look(0, making.writer.flush), 0
     for number in range(1, max((len(work.rounds) for work in works), default=0) + 1):
         calls = {
             work.card.id: [call for call in work.rounds[number - 1] if wanted(work.card.id, call)] for work in works if number <= len(work.rounds)
         }
-        _make(hosts, interleave(calls, turn), progress, writer)
+        _make(hosts, interleave(calls, turn), making)
         turn += max(map(len, calls.values()), default=0)
-        wanted = look(number, writer.flush)
+        wanted = look(number, making.writer.flush)
 
 
-def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation | None, progress: Progress) -> tuple[Host, Loaded] | None:
+def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation | None, seat: Seat, progress: Progress) -> tuple[Host, Loaded] | None:
     """The host of a model and what it said, or None where it cannot be loaded. `variation` is given for a process of the null, whose loading is not the run's."""
     how = variation or PLAIN
-    more: dict[str, Any] = {"numerics": how.numerics, "environment": how.environment} if how.numerics or how.environment else {}
+    environment = {**how.environment, **seat.environment}
+    more: dict[str, Any] = {"numerics": how.numerics, "environment": environment} if how.numerics or environment else {}
     host = Host(work.card, threads=how.threads, **more)
     stack.callback(_warn, run, work.card.id, host, progress)  # before the host is entered, so that it is called when that is closed
     stack.enter_context(host)
+    stack.enter_context(seat.taken(host))
+    seat.check()
     try:
         loaded = host.start()
     except (HostFailed, UserError) as error:
+        seat.check()
         # Also what the user can mend is this model's alone: it is said once, in the verdicts of its cells, and other models go on.
         failure = error.failure if isinstance(error, HostFailed) else Failure(kind="exception", message=str(error), stage="loading")
         run.append({"event": "load-failed", "model": work.card.id, "kind": failure.kind, "message": failure.message})
@@ -197,11 +218,15 @@ def _warn(run: RunFolder, model: str, host: Host, progress: Progress) -> None:
         progress.note(f"{model}: {text}")
 
 
-def _make(hosts: Mapping[str, Host], calls: Iterable[tuple[str, Call]], progress: Progress, writer: Writer) -> None:
+def _make(hosts: Mapping[str, Host], calls: Iterable[tuple[str, Call]], making: _Making) -> None:
     for model, call in calls:
         begun = time.perf_counter()
-        writer.put(hosts[model].make(call))
-        progress.made(model, len(call.requests), time.perf_counter() - begun)
+        made = hosts[model].make(call)
+        if any(pixels is None for _, pixels in made):
+            making.seat.check()
+        making.writer.put(made)
+        making.progress.made(model, len(call.requests), time.perf_counter() - begun)
+        making.seat.check()
 
 
 def record(run: RunFolder, results: Sequence[tuple[Generation, Pixels | None]]) -> None:
@@ -238,13 +263,9 @@ def _weights_bytes(card: Card) -> int | None:
     return sum(path.stat().st_size for path in folder.rglob("*.safetensors")) or None if folder.is_dir() else None
 
 
-def _free_bytes() -> int:
-    try:
-        import pynvml
+def _free_bytes(devices: Sequence[Device] = ()) -> int:
+    """What is free on the devices, else on the first visible one; where there is none, what counts is the memory of the machine."""
+    import psutil
 
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).free)
-    except Exception:  # no driver, no GPU or no library: what counts then is the memory of the machine
-        import psutil
-
-        return int(psutil.virtual_memory().available)
+    found = free_bytes(devices)
+    return int(psutil.virtual_memory().available) if found is None else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,11 +43,12 @@ class _Count:
     done: int
     made: int = 0
     seconds: float = 0.0
+    last: float = 0.0  # when a line was last written of this model
 
 
 @dataclass(slots=True)
 class LineProgress:
-    """Lines of progress: rewritten in place on a terminal, one every `every` seconds elsewhere.
+    """Lines of progress, told by one thread or several: rewritten in place on a terminal, one every `every` seconds elsewhere.
 
     Args:
         write: takes one line; on a terminal it is given text that starts with a carriage return and has no newline.
@@ -58,33 +60,35 @@ class LineProgress:
     every: float = 10.0
     clock: Callable[[], float] = time.monotonic
     _counts: dict[str, _Count] = field(default_factory=dict)
-    _last: float = 0.0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def loading(self, model: str) -> None:
         self._line(f"{model}: loading")
 
     def begin(self, model: str, planned: int, done: int) -> None:
-        self._counts[model] = _Count(planned, done)
         already = f", {done} from before" if done else ""
-        self._line(f"{model}: {planned} images planned{already}")
-        self._last = self.clock()
+        with self._lock:
+            self._counts[model] = _Count(planned, done, last=self.clock())
+            self._line(f"{model}: {planned} images planned{already}")
 
     def made(self, model: str, images: int, seconds: float) -> None:
-        count = self._counts[model]
-        count.done, count.made, count.seconds = count.done + images, count.made + images, count.seconds + seconds
-        finished = count.done >= count.planned
-        if finished or self.live or self.clock() - self._last >= self.every:
-            self._last = self.clock()
-            self._line(describe(model, count.done, count.planned, count.seconds / max(count.made, 1)), keep=finished)
+        with self._lock:
+            count = self._counts[model]
+            count.done, count.made, count.seconds = count.done + images, count.made + images, count.seconds + seconds
+            finished = count.done >= count.planned
+            if finished or self.live or self.clock() - count.last >= self.every:
+                count.last = self.clock()
+                self._line(describe(model, count.done, count.planned, count.seconds / max(count.made, 1)), keep=finished)
 
     def note(self, text: str) -> None:
         self._line(text)
 
     def _line(self, text: str, *, keep: bool = True) -> None:
-        if self.live:
-            self.write(f"\r\x1b[2K{text}" + ("\n" if keep else ""))
-        else:
-            self.write(f"{text}\n")
+        with self._lock:
+            if self.live:
+                self.write(f"\r\x1b[2K{text}" + ("\n" if keep else ""))
+            else:
+                self.write(f"{text}\n")
 
 
 def describe(model: str, done: int, planned: int, seconds_each: float) -> str:

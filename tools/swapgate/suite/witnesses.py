@@ -5,7 +5,7 @@ Searching selects, so these pictures never enter the figures of the stability ga
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from swapgate.cards import Card
@@ -25,14 +25,21 @@ BUDGET = 4
 DONE = "witnesses-done"  # event: the search of a model came to its end
 
 
-def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host]) -> None:
-    """For the worst breaking rewordings of each model, find the smallest part that still breaks, and record it."""
+def nothing_to_check() -> None:
+    """The search goes on."""
+
+
+def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host], *, check: Callable[[], None] = nothing_to_check) -> None:
+    """For the worst breaking rewordings of each model, find the smallest part that still breaks, and record it.
+
+    check: called before an answer is taken for the model's; it raises when the search is being ended.
+    """
     if "stability" not in suite.setup.options.gates:
         return
     for card in cards:
         if card.id in hosts:
             for original, broken in _left(suite, card):
-                _shrink(suite, card, original, broken, hosts[card.id])
+                _shrink(suite, card, original, broken, hosts[card.id], check)
             suite.run.append({"event": DONE, "model": card.id})
 
 
@@ -61,7 +68,7 @@ def _broken(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
     return sorted(broken, key=lambda pair: (pair[1].normalised - pair[0].normalised, pair[1].pair))
 
 
-def _shrink(suite: Suite, card: Card, original: ImageScore, broken: ImageScore, host: Host) -> None:
+def _shrink(suite: Suite, card: Card, original: ImageScore, broken: ImageScore, host: Host, check: Callable[[], None]) -> None:
     from swapgate import wording
 
     task = suite.task(card, broken.task)
@@ -73,6 +80,7 @@ def _shrink(suite: Suite, card: Card, original: ImageScore, broken: ImageScore, 
         edits = serialised(rewording)
         call = round_call(card, task, broken.language, broken.seed, prompt=rewording.text, edits=edits)
         results = host.make(call)
+        check()
         record(suite.run, results)
         image = suite.run.generations()[call.requests[broken.index].key].image
         if image is None:
