@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from swapgate.meters import memory as module
-from swapgate.meters.memory import MIB, CpuMemory, HighWater, ResidentPeak, Sampler, high_water_works, resident_now, resident_peak
+from swapgate.meters.memory import (
+    MIB,
+    CpuMemory,
+    CudaMemory,
+    HighWater,
+    ResidentPeak,
+    Sampler,
+    high_water_works,
+    known_peak,
+    resident_now,
+    resident_peak,
+)
 
 BLOCK = 48
 
@@ -139,3 +150,34 @@ def test_memory_that_is_kept_shows_in_held() -> None:
         block.write(b"\1" * len(block))
         meter.begin()
         assert meter.end().held - before > BLOCK * 0.75
+
+
+def test_the_peak_so_far_ends_nothing() -> None:
+    """It is read at every stage of a call, while the call goes on."""
+    for peak in meters():
+        meter = CpuMemory(peak)
+        meter.begin()
+        early = meter.so_far()
+        with mmap.mmap(-1, BLOCK * MIB) as block:
+            block.write(b"\1" * len(block))
+            assert meter.so_far() - early > BLOCK * 0.75
+        assert meter.end().resident - early > BLOCK * 0.5
+
+
+def test_a_devices_peak_so_far_is_read_from_the_allocators_books() -> None:
+    """Nothing is asked of the device, which may be lost."""
+
+    class Cuda:
+        def memory_stats_as_nested_dict(self, device: str) -> dict[str, dict[str, dict[str, int]]]:
+            assert device == "cuda:1"
+            return {"allocated_bytes": {"all": {"current": 1 * MIB, "peak": 300 * MIB}}}
+
+    meter = CudaMemory.__new__(CudaMemory)
+    meter._cuda, meter._device = Cuda(), "cuda:1"
+    assert meter.so_far() == 300
+
+
+def test_before_there_is_a_meter_the_peak_is_that_of_the_process() -> None:
+    """For a model that did not load."""
+    found = known_peak()
+    assert found is None or found >= resident_now() * 0.9

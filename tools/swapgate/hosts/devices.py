@@ -42,7 +42,7 @@ class Ledger:
         *,
         seconds: float = BACK_SECONDS,
         levels: Callable[[], tuple[Mapping[str, float], str]] = nvml.used_by_uuid,
-        device: Callable[[str], nvml.Device] = lambda uuid: nvml.Device(uuid, visible=""),
+        device: Callable[[str], nvml.Device] = lambda uuid: nvml.Device(uuid, exact=True),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._seconds, self._levels, self._device, self._sleep = seconds, levels, device, sleep

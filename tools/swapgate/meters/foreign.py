@@ -51,8 +51,8 @@ class Foreign:
         used, then = self._device.used_mib(), before.get(self._device.uuid)
         others = self._suite_on_device()
         if used is None or then is None or others:
-            why = f"{others} more of this suite use a GPU" if others else "nor what was used before"
-            self.notes = (f"foreign processes: cannot be told, because NVML lists no process of this namespace, and {why}",)
+            why = f"and {others} more of this suite use a GPU" if others else "nor what was used before"
+            self.notes = (f"foreign processes: cannot be told, because NVML lists no process of this namespace, {why}",)
             return
         self._own = min(max(0.0, used - then - self._reserved()), CONTEXT_MIB)
         self.notes = (

@@ -18,15 +18,22 @@ _MPS_SERVER = "nvidia-cuda-mps-server"  # stands between its clients and the dev
 
 
 class Device:
-    """One device as NVML sees it. `uuid` is NVML's own ("GPU-..." or "MIG-..."), `why` says why nothing can be asked ("" where it can)."""
+    """One device as NVML sees it. `uuid` is NVML's own ("GPU-..." or "MIG-..."), `why` says why nothing can be asked ("" where it can).
 
-    def __init__(self, uuid: str, visible: str | None = None) -> None:
+    Args:
+        uuid: as CUDA gives it, with or without its prefix.
+        visible: CUDA_VISIBLE_DEVICES; None reads this process's.
+        exact: it is NVML's own, and no instance of that GPU is meant.
+    """
+
+    def __init__(self, uuid: str, visible: str | None = None, *, exact: bool = False) -> None:
         self.uuid, self.why, self.handle = uuid if _prefixed(uuid) else f"GPU-{uuid}", "", None
         self.library: Any = None
         try:
             self.library = import_module("pynvml")
             self.library.nvmlInit()
-            self.handle = self._found(uuid, os.environ.get("CUDA_VISIBLE_DEVICES", "") if visible is None else visible)
+            seen = os.environ.get("CUDA_VISIBLE_DEVICES", "") if visible is None else visible
+            self.handle = self.library.nvmlDeviceGetHandleByUUID(uuid) if exact else self._found(uuid, seen)
             self.uuid = self._text("nvmlDeviceGetUUID", self.handle) or self.uuid
         except Exception as error:  # no module, no driver, no such device: a run without these figures is still a run
             self.why, self.handle = f"NVML cannot be used ({type(error).__name__}: {error})", None
@@ -142,7 +149,7 @@ def used_by_uuid() -> tuple[Mapping[str, float], str]:
         uuids = [str(library.nvmlDeviceGetUUID(handle)) for handle in _handles(library)]
     except Exception as error:  # no module, no driver, no permission
         return {}, f"NVML cannot be used ({type(error).__name__}: {error})"
-    found = {uuid: Device(uuid, visible="").used_mib() for uuid in uuids}
+    found = {uuid: Device(uuid, exact=True).used_mib() for uuid in uuids}
     return {uuid: used for uuid, used in found.items() if used is not None}, ""
 
 
