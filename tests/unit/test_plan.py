@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swapgate.cards import Card, read_card
-from swapgate.plan import Request, build, order_of_seeds, round_call, rounds
+from swapgate.errors import UserError
+from swapgate.plan import REFINER_PROMPT, Request, build, order_of_seeds, round_call, rounds
 from swapgate.tasks import Protocol, Task, read_family
 
 CARD = 'engine = "scripted"\nsource = "scripted"\ntasks = ["toys"]\njudge = { source = "scripted" }\ncall = { steps = 4 }\nnegative_prompt = { zh = "坏" }\n'
@@ -147,3 +148,30 @@ def test_rounds_of_a_plan_that_was_recorded_in_another_order(card: Card, tasks: 
     assert [len(made) for made in rounds([*written, *reworded])] == [1, 1, 2]
     assert rounds([]) == ()
     assert [len(made) for made in rounds(reworded)] == [1]
+
+
+REFINED = (
+    CARD.replace('engine = "scripted"', 'engine = "diffusers"').replace('source = "scripted"\n', 'source = "a/b"\n')
+    + """
+[refiner]
+source = "c/d"
+pipeline = "FluxImg2ImgPipeline"
+prompt = "en"
+call = { strength = 0.5, guidance_scale = 3.5 }
+"""
+)
+
+
+def test_a_refiner_of_one_language_gets_that_prompt_as_written(tmp_path: Path, tasks: list[Task]) -> None:
+    """Beside a Chinese prompt, and a Chinese rewording, stands the English one; an English request, reworded or not, is its own."""
+    path = tmp_path / "hybrid.toml"
+    path.write_text(REFINED, encoding="utf-8")
+    card = read_card(path, root=tmp_path, engines=("diffusers",))
+    cup = tasks[0]
+    assert dict(round_call(card, cup, "zh", 1).first.call) == {"steps": 4, REFINER_PROMPT: "a cup"}
+    assert dict(round_call(card, cup, "zh", 1, prompt="杯", edits="x").first.call)[REFINER_PROMPT] == "a cup"
+    assert dict(round_call(card, cup, "en", 1, prompt="one cup", edits="x").first.call) == {"steps": 4}
+    again = round_call(card, cup, "zh", 1).first
+    assert Request.from_json(again.as_json()) == again
+    with pytest.raises(UserError, match=r"refiner\.prompt"):
+        round_call(card, replace(cup, prompts={"zh": "杯子"}), "zh", 1)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from swapgate.canonical import digest
-from swapgate.cards import Card, Scalar
+from swapgate.card_parts import Scalar
+from swapgate.cards import Card
+from swapgate.errors import UserError
 from swapgate.tasks import Task
 
 SEED_STRIDE = 1_000_003  # image i of a round is drawn from seed + i * stride, so that rounds never share a seed
@@ -108,6 +110,7 @@ class Plan:
 
 
 Reworded = tuple[str, str]  # serialised edits, the text they give
+REFINER_PROMPT = "refiner.prompt"  # in a request's call: what the refiner is given where that is not the request's own prompt
 
 
 def round_call(card: Card, task: Task, language: str, seed: int, *, prompt: str | None = None, edits: str = "", repeat: int = 0) -> Call:
@@ -125,13 +128,29 @@ def round_call(card: Card, task: Task, language: str, seed: int, *, prompt: str 
                 negative_prompt=card.negative_prompt.get(language),
                 width=task.width,
                 height=task.height,
-                call=tuple(card.call.items()),
+                call=_call(card, task, language),
                 edits=edits,
                 repeat=repeat,
             )
             for index in range(task.protocol.images_per_round)
         )
     )
+
+
+def _call(card: Card, task: Task, language: str) -> tuple[tuple[str, Scalar], ...]:
+    """The card's call; for a refiner that reads one language only, with the task's prompt in it, as written, beside a request in another."""
+    refiner = card.parts.refiner
+    if refiner is None or refiner.prompt in ("same", language):
+        return tuple(card.call.items())
+    if refiner.prompt not in task.prompts:
+        raise UserError(
+            where=str(card.path),
+            key="refiner.prompt",
+            value=refiner.prompt,
+            rule=f"a language that the task {task.id} has a prompt in: {', '.join(task.prompts)}",
+            remedy=f'add prompts.{refiner.prompt} to the task, or write prompt = "same"',
+        )
+    return tuple(sorted({**card.call, REFINER_PROMPT: task.prompts[refiner.prompt]}.items()))
 
 
 def build(cards: Iterable[Card], tasks: Mapping[str, Sequence[Task]], rewordings: Mapping[tuple[str, str], Sequence[Reworded]]) -> Plan:

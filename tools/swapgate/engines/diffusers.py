@@ -25,14 +25,14 @@ from swapgate.engines import adapting, faults, pipelines, quantising
 from swapgate.engines.base import Identity, is_out_of_memory
 from swapgate.engines.diffusers_options import Options, read_options
 from swapgate.engines.proofs import Proofs
-from swapgate.engines.refining import PROMPT, Refining, prompt_of
+from swapgate.engines.refining import Refining, prompt_of
 from swapgate.engines.registry import Setting
 from swapgate.engines.weights import config_identity, weights_identity
 from swapgate.errors import UserError
 from swapgate.meters.clock import Attachment, StageClock
 from swapgate.meters.gpu import meters_for
 from swapgate.meters.kinds import Meters
-from swapgate.plan import Call
+from swapgate.plan import REFINER_PROMPT, Call
 from swapgate.runs.environment import accelerators, versions
 from swapgate.runs.pixels import Pixels
 
@@ -141,7 +141,7 @@ class DiffusersEngine:
         first = call.first
         generators = _generators(call)
         given: dict[str, Any] = {
-            **{name: value for name, value in first.call if name != PROMPT},
+            **{name: value for name, value in first.call if name != REFINER_PROMPT},
             **self._control(),
             "prompt": first.prompt,
             "width": first.width,

@@ -15,8 +15,7 @@ from swapgate.engines import adapting, pipelines
 from swapgate.engines.diffusers_options import Options
 from swapgate.engines.proofs import FeatureInactiveError
 from swapgate.meters.clock import Attachment, StageClock
-
-PROMPT = "refiner.prompt"  # in a request's call: the prompt that the refiner is given where it is not the request's own
+from swapgate.plan import REFINER_PROMPT
 
 
 class Refining:
@@ -78,7 +77,7 @@ class Refining:
 
 def prompt_of(call: Mapping[str, Any], prompt: str) -> str:
     """The prompt that the refiner is given."""
-    return str(call.get(PROMPT, prompt))
+    return str(call.get(REFINER_PROMPT, prompt))
 
 
 def _images(pictures: npt.NDArray[np.float32]) -> Sequence[Any]:
