@@ -122,3 +122,11 @@ def test_what_a_pipeline_is_called_with_is_finite(tmp_path: Path, figure: str, t
     with pytest.raises(UserError, match=rf"{table}\.strength = {figure}") as caught:
         read(tmp_path, f"{GOOD.partition('[call]')[0]}[{table}]\nstrength = {figure}\n")
     assert caught.value.rule == "a finite number"
+
+
+def test_a_stage_may_stand_still_for_less_than_the_whole_call(tmp_path: Path) -> None:
+    """A limit that the whole time-out would always come before could never act."""
+    assert read(tmp_path, GOOD).stall_seconds is None
+    assert read(tmp_path, "stall_seconds = 20\n" + GOOD).stall_seconds == 20
+    with pytest.raises(UserError, match="below timeout_seconds = 600, which ends the call anyway"):
+        read(tmp_path, "stall_seconds = 600\n" + GOOD)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from swapgate.hosts import devices
 from swapgate.hosts.devices import NOT_BACK, NOT_WATCHED, Ledger
 
 
@@ -35,7 +34,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(devices.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("swapgate.hosts.devices.time.monotonic", lambda: self.now)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds

@@ -309,3 +309,15 @@ def test_several_threads_add_to_one_run(tmp_path: Path) -> None:
     for name in range(4):
         assert [event["number"] for event in again.events() if event["of"] == name] == list(range(200))
         assert all(again.score_get(f"{name}/{number}") == number for number in range(200))
+
+
+def test_journals_of_older_versions_are_read() -> None:
+    """They know nothing of other processes on a device, of a failure's peak, or of device UUIDs."""
+    one = generation("one", image=None, failure=Failure(kind="time-out", message="slow", stage="step 3", peak=5.0))
+    written = generation("one", device=DeviceHealth(foreign=(("python3 (4242)", 512.0), ("Xorg (7)", None)))).as_json()
+    assert Generation.from_json(json.loads(json.dumps(written))).device.foreign == (("python3 (4242)", 512.0), ("Xorg (7)", None))
+    old = json.loads(json.dumps(one.as_json()))
+    del old["device"]["foreign"], old["failure"]["peak"]
+    read = Generation.from_json(old)
+    assert read.device.foreign == ()
+    assert read.failure == Failure(kind="time-out", message="slow", stage="step 3")

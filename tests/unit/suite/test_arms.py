@@ -252,3 +252,38 @@ def test_growth_is_read_within_one_process_of_a_resumed_run(bench: Any, leak: fl
         growth = next(one for one in verdict.findings if one.name == "growth")
         assert growth.status is wanted
         assert growth.effect == pytest.approx(leak, abs=0.05)
+
+
+FOREIGN = (("python3 (4242)", 512.0), ("Xorg (7)", None))
+
+
+def test_processes_beside_a_call_are_in_its_cost_by_name_and_pooled_once() -> None:
+    """Also when they held another amount in another call; the first call after loading is no sample."""
+    made = [generation(0, first=True, device=DeviceHealth(foreign=(("early (1)", 1.0),))), generation(1, device=DeviceHealth(foreign=FOREIGN))]
+    found = cost([*made, generation(2, device=DeviceHealth(foreign=(("python3 (4242)", 900.0),)))], None)
+    assert found is not None
+    assert found.foreign == ("Xorg (7)", "python3 (4242)")
+    alone = cost([generation(1)], None)
+    assert alone is not None
+    assert alone.foreign == ()
+    both = pooled([plain_arm(found), plain_arm(alone), plain_arm(found)])
+    assert both is not None
+    assert both.cost is not None
+    assert both.cost.foreign == ("Xorg (7)", "python3 (4242)")
+
+
+def test_memory_that_ran_out_beside_another_process_names_it(bench: Any) -> None:
+    """It may be the whole reason."""
+    suite, _ = bench.whole()
+    recorded = suite.recorded["toy"]
+    request, one = recorded.generations[0]
+    failure = Failure(kind="out-of-memory", message="CUDA out of memory; peak 900 MiB", stage="step 3", peak=900.0)
+    lost = replace(one, image=None, failure=failure, device=DeviceHealth(foreign=FOREIGN))
+    found = arm(replace(recorded, generations=((request, lost),)), suite.setup.tasks["toy"], "run")
+    (missing,) = found.missing
+    said = "out-of-memory in stage step 3: CUDA out of memory; peak 900 MiB; on the device was also python3 (4242) with 512 MiB, Xorg (7)"
+    assert missing.reason == said
+
+
+def plain_arm(found: Cost) -> Arm:
+    return Arm(model="m", weights="w", accelerator="nvidia-h200", cohort="c", pipeline="P", scores=(), cost=found)
