@@ -50,12 +50,12 @@ class TestNamed:
         gpu = gpu_of(UUID, compute={os.getpid(): 900.0, os.getppid(): 5.0, STRANGER: 512.0})
         library(gpu, names={STRANGER: "/usr/bin/train --fast"})
         found, _ = watch()
-        found.loaded({})
+        found.loaded({}, suite_computes=False)
         assert found.notes == ()
-        found.begin()
+        found.begin(suite_computes=False)
         assert found.end() == ((f"train ({STRANGER})", 512.0),)
         gpu.compute, gpu.graphics = {os.getpid(): 900.0}, {STRANGER: None}
-        found.begin()
+        found.begin(suite_computes=False)
         assert found.end() == ((f"train ({STRANGER})", None),)
 
     def test_one_that_leaves_or_comes_during_a_call_counts_and_then_no_more(self, library: Any, gpu_of: Any) -> None:
@@ -63,15 +63,15 @@ class TestNamed:
         gpu = gpu_of(UUID, compute={os.getpid(): 900.0, STRANGER: 512.0})
         library(gpu)
         found, _ = watch()
-        found.loaded({})
-        found.begin()
+        found.loaded({}, suite_computes=False)
+        found.begin(suite_computes=False)
         del gpu.compute[STRANGER]
         assert [held for _, held in found.end()] == [512.0]
-        found.begin()
+        found.begin(suite_computes=False)
         gpu.compute[STRANGER] = 700.0
         assert [held for _, held in found.end()] == [700.0]
         del gpu.compute[STRANGER]
-        found.begin()
+        found.begin(suite_computes=False)
         assert found.end() == ()
 
     def test_what_the_suite_started_is_no_stranger(self, library: Any, gpu_of: Any, sibling: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,24 +79,24 @@ class TestNamed:
         monkeypatch.setattr(os, "getppid", os.getpid)  # this process plays the suite
         library(gpu_of(UUID, compute={os.getpid(): 1.0, sibling: 900.0}))
         found, _ = watch()
-        found.loaded({})
-        found.begin()
+        found.loaded({}, suite_computes=False)
+        found.begin(suite_computes=False)
         assert found.end() == ()
 
     def test_a_process_that_is_gone_cannot_be_asked_whose_it_was(self, library: Any, gpu_of: Any) -> None:
         """The other arm's host may just have died."""
         library(gpu_of(UUID, compute={os.getpid(): 1.0, 2**22 + 7: 900.0}))
         found, _ = watch()
-        found.loaded({})
-        found.begin()
+        found.loaded({}, suite_computes=False)
+        found.begin(suite_computes=False)
         assert found.end() == ()
 
     def test_the_server_of_mps_does_no_work_of_its_own(self, library: Any, gpu_of: Any) -> None:
         """Its clients are listed themselves."""
         library(gpu_of(UUID, compute={os.getpid(): 1.0, STRANGER: 30.0}), names={STRANGER: "nvidia-cuda-mps-server"})
         found, _ = watch()
-        found.loaded({})
-        found.begin()
+        found.loaded({}, suite_computes=False)
+        found.begin(suite_computes=False)
         assert found.end() == ()
 
 
@@ -109,31 +109,31 @@ class TestUnnamed:
         gpu = gpu_of(UUID, used=3500.0, compute=listed)
         library(gpu)
         found, torch = watch(reserved=3000.0)
-        found.loaded({UUID: 0.0})
+        found.loaded({UUID: 0.0}, suite_computes=False)
         assert "so only those that together hold more than 512 MiB are noticed" in found.notes[0]
-        found.begin()
+        found.begin(suite_computes=False)
         assert found.end() == ()
         gpu.used, torch.mib = 9700.0, 9000.0  # torch took 6000 more, kernels 200
-        found.begin()
+        found.begin(suite_computes=False)
         assert found.end() == ()
         gpu.used = 11_000.0
-        found.begin()
+        found.begin(suite_computes=False)
         assert found.end() == (("an unnamed process", 1500.0),)
 
     def test_one_that_was_there_before_is_no_context_of_ours(self, library: Any, gpu_of: Any) -> None:
         """What was used before this process started was another's."""
         library(gpu_of(UUID, used=20_000.0 + 3500.0))
         found, _ = watch(reserved=3000.0)
-        found.loaded({UUID: 20_000.0})
-        found.begin()
+        found.loaded({UUID: 20_000.0}, suite_computes=False)
+        found.begin(suite_computes=False)
         assert found.end() == (("an unnamed process", 20_000.0),)
 
     def test_one_that_came_while_the_model_was_loaded_is_no_context_either(self, library: Any, gpu_of: Any) -> None:
         """No context is larger than 2 GiB."""
         library(gpu_of(UUID, used=30_500.0))
         found, _ = watch(reserved=0.0)
-        found.loaded({UUID: 0.0})
-        found.begin()
+        found.loaded({UUID: 0.0}, suite_computes=False)
+        found.begin(suite_computes=False)
         assert found.end() == (("an unnamed process", 28_452.0),)
 
     @pytest.mark.parametrize("before", [{}, {"GPU-2": 0.0}])
@@ -141,8 +141,8 @@ class TestUnnamed:
         """And that is said."""
         library(gpu_of(UUID, used=30_500.0))
         found, _ = watch()
-        found.loaded(before)
-        found.begin()
+        found.loaded(before, suite_computes=False)
+        found.begin(suite_computes=False)
         assert found.end() == ()
         assert "cannot be told, because NVML lists no process of this namespace, nor what was used before" in found.notes[0]
 
@@ -156,13 +156,26 @@ class TestUnnamed:
         folder.mkdir(parents=True)
         (folder / "0").symlink_to("/dev/null")
         found, _ = watch(3000.0, proc=tmp_path)
-        found.loaded({UUID: 0.0})
+        found.loaded({UUID: 0.0}, suite_computes=False)
         assert "noticed" in found.notes[0]
         (folder / "7").symlink_to("/dev/nvidia-uvm")
         found, _ = watch(3000.0, proc=tmp_path)
-        found.loaded({UUID: 0.0})
+        found.loaded({UUID: 0.0}, suite_computes=False)
         assert "cannot be told" in found.notes[0]
         assert "and 1 more of this suite use a GPU" in found.notes[0]
+
+    def test_while_the_suite_itself_computes_nothing_can_be_told(self, library: Any, gpu_of: Any) -> None:
+        """Its metrics may lie on the same device."""
+        gpu = gpu_of(UUID, used=3500.0)
+        library(gpu)
+        found, _ = watch(3000.0)
+        found.loaded({UUID: 0.0}, suite_computes=True)
+        assert "and 1 more of this suite" in found.notes[0]
+        found, _ = watch(3000.0)
+        found.loaded({UUID: 0.0}, suite_computes=False)
+        gpu.used = 30_000.0
+        found.begin(suite_computes=True)
+        assert found.end() == ()
 
     def test_a_sibling_that_comes_later_silences_it(
         self, library: Any, gpu_of: Any, sibling: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -172,12 +185,12 @@ class TestUnnamed:
         gpu = gpu_of(UUID, used=3500.0)
         library(gpu)
         found, _ = watch(3000.0, proc=tmp_path)
-        found.loaded({UUID: 0.0})
+        found.loaded({UUID: 0.0}, suite_computes=False)
         gpu.used = 30_000.0
         folder = tmp_path / str(sibling) / "fd"
         folder.mkdir(parents=True)
         (folder / "7").symlink_to("/dev/nvidia-uvm")
-        found.begin()
+        found.begin(suite_computes=False)
         assert found.end() == ()
 
 
@@ -185,8 +198,8 @@ class TestUnnamed:
 def test_without_nvml_nothing_is_seen_and_nothing_more_is_noted() -> None:
     """The meters' own note says that NVML is absent."""
     found, _ = watch()
-    found.loaded({})
-    found.begin()
+    found.loaded({}, suite_computes=False)
+    found.begin(suite_computes=False)
     assert found.end() == ()
     assert found.notes == ()
 

@@ -59,7 +59,8 @@ class _Child:
         if not self._load(message):
             return
         while (message := receive(self._connection))["op"] == "make":
-            self._make(call_from_json(message["call"]), queue=max(0.0, time.monotonic() - message["sent"]))
+            queue = max(0.0, time.monotonic() - message["sent"])
+            self._make(call_from_json(message["call"]), queue, suite_computes=message["suite_computes"])
         self._board.write("closing")
         assert self._engine is not None
         self._engine.close()
@@ -77,7 +78,7 @@ class _Child:
             self._meters = meters = engine.meters()
             self._clock = StageClock(now=meters.now, synchronise=meters.synchronise, tell=self._tell)
             if meters.foreign:
-                meters.foreign.loaded(message["used"])
+                meters.foreign.loaded(message["used"], suite_computes=message["suite_computes"])
             loaded = _loaded(card.id, engine, meters, seconds)
         except UserError as error:
             send(self._connection, {"kind": "user-error", "error": error_to_json(error)})
@@ -95,7 +96,7 @@ class _Child:
         assert self._meters is not None
         self._board.write(stage, self._meters.memory.so_far())
 
-    def _make(self, call: Call, queue: float) -> None:
+    def _make(self, call: Call, queue: float, *, suite_computes: bool) -> None:
         assert self._engine is not None
         assert self._meters is not None
         self._meters.memory.begin()
@@ -103,7 +104,7 @@ class _Child:
         waited: float | None = None
         try:
             if foreign:
-                foreign.begin()
+                foreign.begin(suite_computes=suite_computes)
             if neighbours:
                 neighbours.begin()
             self._clock.start()

@@ -14,6 +14,7 @@ from swapgate.hosts import wire
 from swapgate.hosts.devices import LEDGER, Ledger
 from swapgate.hosts.failures import DEVICE_ERROR
 from swapgate.hosts.running import Process
+from swapgate.meters.foreign import computes_here
 from swapgate.plan import Call
 from swapgate.runs.pixels import MODE, Pixels, pixel_hash
 from swapgate.runs.records import DeviceHealth, Failure, Generation, Loaded, Memory, Times
@@ -116,7 +117,9 @@ class Host:
         self._before, self._holds = self._ledger.start(), None
         self._process = Process(self._threads, self._environment)
         message = {"op": "start", "card": wire.card_to_json(self._card), "threads": self._threads, "images_before": self._images_asked}
-        answer = self._process.ask({**message, "numerics": self._numerics, "used": dict(self._before)}, self._load_seconds)
+        answer = self._process.ask(
+            {**message, "numerics": self._numerics, "used": dict(self._before), "suite_computes": computes_here()}, self._load_seconds
+        )
         try:
             loaded = self._loaded(answer)
         except (HostFailed, UserError):
@@ -151,7 +154,8 @@ class Host:
         assert self._process is not None
         self._images_asked += len(call.requests)
         limit = self._card.timeout_seconds if timeout is None else timeout
-        answer = self._process.ask({"op": "make", "call": wire.call_to_json(call), "sent": time.monotonic()}, limit, self._card.stall_seconds)
+        message = {"op": "make", "call": wire.call_to_json(call), "sent": time.monotonic(), "suite_computes": computes_here()}
+        answer = self._process.ask(message, limit, self._card.stall_seconds)
         if isinstance(answer, Failure):
             return self._failed(call, self._lose(answer), {})
         if answer["kind"] == "failed":

@@ -5,15 +5,17 @@ run) are foreign. A list is looked at before and after a call, outside its time:
 
 In a container the list may be empty or in numbers of the host, and then this process is not in it. What is left is the device's memory:
 used, less what torch has reserved here, less what this process holds beside (its CUDA context and loaded kernels, measured after
-loading against what was used before it began). That is sound only while no other process of the suite uses a GPU, and only for more than
+loading against what was used before it began). That is sound only while no other process of the suite computes on a GPU, and only for more than
 `UNNAMED_MIB`, since kernels are loaded when they are first used; else a note says that it cannot be told.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from swapgate.meters.nvml import Device, is_mps_server
 
@@ -28,6 +30,8 @@ Seen = tuple[tuple[str, float | None], ...]
 class Foreign:
     """Looks around one call: `loaded` once, then `begin` and `end` of every call. `notes` says what cannot be told, after `loaded`.
 
+    The suite's process itself says whether it computes on a GPU (`computes_here`): that it has one open may only mean that it asked for one.
+
     Args:
         device: where this process computes.
         reserved: MiB that torch's allocator holds of it now.
@@ -38,12 +42,14 @@ class Foreign:
         self._device, self._reserved, self._proc = device, reserved, proc
         self._suite = os.getppid()
         self._named = False
+        self._suite_computes = False
         self._own: float | None = None  # MiB beside torch's; None: nothing can be told from the device's memory
         self._before: Seen = ()
         self.notes: tuple[str, ...] = ()
 
-    def loaded(self, before: Mapping[str, float]) -> None:
+    def loaded(self, before: Mapping[str, float], *, suite_computes: bool) -> None:
         """The model is loaded; before: MiB that were in use on every device, by UUID, when this process was not yet started."""
+        self._suite_computes = suite_computes
         listed = self._device.processes()
         self._named = listed is not None and os.getpid() in listed
         if self._device.why or self._named:
@@ -59,8 +65,9 @@ class Foreign:
             f"foreign processes: NVML lists no process of this namespace, so only those that together hold more than {UNNAMED_MIB:g} MiB are noticed",
         )
 
-    def begin(self) -> None:
+    def begin(self, *, suite_computes: bool) -> None:
         """A call is about to be made."""
+        self._suite_computes = suite_computes
         self._before = self._look()
 
     def end(self) -> Seen:
@@ -94,15 +101,14 @@ class Foreign:
             return False
 
     def _suite_on_device(self) -> int:
-        """How many processes of the suite beside this one have a GPU open."""
+        """How many processes of the suite beside this one compute on a GPU, or may."""
         import psutil
 
         try:
-            suite = psutil.Process(self._suite)
-            family = [suite.pid, *(child.pid for child in suite.children(recursive=True))]
+            family = [child.pid for child in psutil.Process(self._suite).children(recursive=True)]
         except psutil.Error:
-            return 0
-        return sum(self._computes(pid) for pid in family if pid != os.getpid())
+            family = []
+        return self._suite_computes + sum(self._computes(pid) for pid in family if pid != os.getpid())
 
     def _computes(self, pid: int) -> bool:
         try:
@@ -111,6 +117,12 @@ class Foreign:
             return False
         except OSError:  # not ours to look into
             return True
+
+
+def computes_here() -> bool:
+    """Whether this process has a CUDA context of torch's."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
 
 
 def merged(seen: Iterable[tuple[str, float | None]]) -> Seen:
