@@ -21,6 +21,7 @@ import transformers
 SEED = 2512
 NORMS = re.compile(r"(?:^|\.)norm_(?:added_)?[qk]\.weight$")
 OUTPUTS = re.compile(r"(?:^|\.)(?:to_v|add_v_proj|to_out\.0|to_add_out|proj_out)\.weight$")
+ZEROS = re.compile(r"^controlnet_(?:blocks\.\d+|single_blocks\.\d+|x_embedder)\.weight$")
 NORM_SCALE, OUTPUT_SCALE = 2.0, 3.0
 
 
@@ -55,13 +56,15 @@ def component(folder: Path, kind: Any, *, dtype: torch.dtype, device: torch.devi
 
 
 def scale(model: torch.nn.Module) -> None:
-    """Make a transformer of default initialisation answer to what it is given (see the module)."""
+    """Make a transformer of default initialisation answer to what it is given (see the module); a new ControlNet, whose outputs are zeros, too."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if NORMS.search(name):
                 weight.mul_(NORM_SCALE)
             elif OUTPUTS.search(name):
                 weight.mul_(OUTPUT_SCALE)
+            elif ZEROS.search(name):
+                weight.normal_(std=weight.shape[-1] ** -0.5)
 
 
 def _component(folder: Path, named: list[Any], dtype: torch.dtype, device: torch.device) -> Any:
