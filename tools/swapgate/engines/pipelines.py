@@ -102,7 +102,7 @@ def dry_folder(source: Source) -> Path:
             "architecture",
             source.architecture or None,
             f"dry weights need a model's sizes: one of {', '.join(ARCHITECTURES)}, or a local folder with its configurations",
-            f"hf download {source.name} --include '*.json' '*.txt' --local-dir <folder>, and name that folder as source",
+            f"hf download {source.name} --include '*.json' --include '*.txt' --local-dir <folder>, and name that folder as source",
         )
     return skeleton.write(found, _temporary())
 
