@@ -113,6 +113,14 @@ def test_by_torch_it_is_the_number_of_scikit_image_at_every_edge_of_strips_and_b
     assert by_torch([pair], "cpu") == pytest.approx([by_skimage(pair)], abs=1e-10)
 
 
+@pytest.mark.parametrize("height", [11, 137, 138, 139, 300])
+def test_the_size_of_strips_does_not_matter(monkeypatch, height):
+    """A GPU is given larger ones than a processor."""
+    pair = alike(height, 1000 - height)
+    monkeypatch.setitem(PLACES, "cpu", PLACES["cuda"])
+    assert by_torch([pair], "cpu") == pytest.approx([by_skimage(pair)], abs=1e-10)
+
+
 @settings(max_examples=25, deadline=None)
 @given(PAIRS)
 def test_by_torch_it_is_the_number_of_scikit_image_for_any_content(pair):
