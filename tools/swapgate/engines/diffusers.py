@@ -11,6 +11,7 @@ import difflib
 import gc
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class DiffusersEngine:
         self._where = pipelines.Where(device=device, dtype=getattr(torch, card.dtype[device.type]), offloaded=bool(options.offload))
         self._folder = Path()
         self._pipe: Any = None
+        self._attachment: Attachment | None = None
         self._refining: Refining | None = None
         self._planted: tuple[faults.Planted, ...] = ()
         self._notes: list[str] = []
@@ -67,11 +69,17 @@ class DiffusersEngine:
             torch.set_num_threads(setting.threads)
 
     def load(self) -> None:
+        self.assemble()
+        self.place()
+
+    def assemble(self, *, on_host: bool = False, each: pipelines.Each | None = None) -> None:
+        """Everything of `load` but the placing; on_host: no component stays on the device, each: see `pipelines.load`."""
         _settle(self._options)
         _vary(self._setting.numerics)
         card, options = self._card, self._options
-        given = {"controlnet": pipelines.control(card, self._where)} if card.parts.control else {}
-        self._pipe, self._folder = pipelines.load(pipelines.source_of(card), options, self._where, given=given)
+        where = replace(self._where, offloaded=self._where.offloaded or on_host)
+        given = {"controlnet": pipelines.control(card, where)} if card.parts.control else {}
+        self._pipe, self._folder = pipelines.load(pipelines.source_of(card), options, where, given=given, each=each)
         self._pipe.set_progress_bar_config(disable=True)
         self._parameters = inspect.signature(self._pipe.__call__).parameters
         self._check_call()
@@ -79,10 +87,30 @@ class DiffusersEngine:
         adapting.add_loras(self._pipe, card)
         quantising.cast(self._pipe, card.parts.quantisation, card, self._where.dtype)
         adapting.adapt(self._pipe, options, card)
+        if on_host:
+            self._pipe.to("cpu")  # bitsandbytes quantises on the device, whatever it is asked
+            self._refining = Refining(card, options, where) if card.parts.refiner else None
+
+    def place(self) -> None:
+        """Put what was assembled where it runs; again after `to_host`."""
+        card, options = self._card, self._options
         adapting.place(self._pipe, options, self._where, card)
+        if self._attachment is None:
+            self._attach()
+        if self._refining:
+            self._refining.place(options, self._where, card)
+
+    def to_host(self) -> None:
+        """Take everything off the device, where it was put there as a whole; it can be placed again."""
+        for pipe in (self._pipe, *([self._refining.pipe] if self._refining else [])):
+            pipe.to("cpu")
+        _let_go()
+
+    def _attach(self) -> None:
+        card, options = self._card, self._options
         self._attachment = Attachment(self._pipe)
         self._proofs = Proofs(card, options, self._pipe)
-        if card.parts.refiner:
+        if card.parts.refiner and self._refining is None:
             self._refining = Refining(card, options, self._where)
         self._planted = tuple(faults.apply(self._pipe, spec, where=str(card.path)) for spec in card.faults)
 
@@ -102,6 +130,11 @@ class DiffusersEngine:
             threads=torch.get_num_threads(),
         )
 
+    @property
+    def pipe(self) -> Any:
+        """The pipeline, when it is assembled."""
+        return self._pipe
+
     def meters(self) -> Meters:
         return meters_for(str(self._where.device))
 
@@ -110,6 +143,7 @@ class DiffusersEngine:
         arguments = self._arguments(call)
         for planted in self._planted:
             arguments = planted.arguments(arguments)
+        assert self._attachment is not None
         self._attachment.clock = clock
         try:
             with torch.no_grad():

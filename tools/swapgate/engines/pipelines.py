@@ -6,7 +6,7 @@ import difflib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from swapgate.engines.diffusers_options import BALANCED, Options
 from swapgate.engines.dry import build, skeleton
 from swapgate.engines.dry.architectures import ARCHITECTURES, CONTROLS, Part, of_source
 from swapgate.errors import UserError
+
+Each = Callable[[str, torch.nn.Module], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +115,9 @@ def download_command(name: str, revision: str | None, *, gated: bool = False) ->
     return f"hf download {name}{f' --revision {revision}' if revision else ''}{login}"
 
 
-def load(source: Source, options: Options, where: Where, *, given: Mapping[str, Any] | None = None) -> tuple[Any, Path]:
-    """The pipeline of a source and the folder it came from. `given`: components that are there already.
+def load(source: Source, options: Options, where: Where, *, given: Mapping[str, Any] | None = None, each: Each | None = None) -> tuple[Any, Path]:
+    """The pipeline of a source and the folder it came from. `given`: components that are there already; `each` is told of every drawn one
+    (name, model) before it leaves the device.
 
     Raises:
         UserError: weights that are missing or damaged, a class that does not exist.
@@ -124,8 +127,15 @@ def load(source: Source, options: Options, where: Where, *, given: Mapping[str, 
     smaller = source.card.parts.quantisation if not source.key else None
     if source.card.dry:
         keep = torch.device("cpu") if where.offloaded else None
-        pipe = build.pipeline(folder, kind, dtype=where.dtype, device=where.device, given=components, keep=keep)
-        quantising.dry(pipe, smaller, source.card, where.device)
+
+        def drawn(name: str, model: torch.nn.Module) -> None:
+            # At once: a model larger than the device is only ever there part by part, and less has to leave it.
+            quantising.dry(name, model, smaller, source.card, device=where.device, dtype=where.dtype)
+            if each:
+                each(name, model)
+
+        pipe = build.pipeline(folder, kind, dtype=where.dtype, device=where.device, given=components, keep=keep, each=drawn)
+        quantising.check(pipe, smaller, source.card)
         return pipe, folder
     components |= quantising.files(smaller, source.card, folder, where.dtype)
     return _read(source, options, where, kind, folder, components | quantising.arguments(smaller, source.card, folder, where.dtype)), folder

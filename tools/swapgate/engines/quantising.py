@@ -59,21 +59,19 @@ def cast(pipe: Any, smaller: Quantisation | None, card: Card, dtype: torch.dtype
     if smaller is None or smaller.method != "fp8":
         return
     for name in smaller.components:
-        model = _model(pipe, name, card)
-        if not hasattr(model, "enable_layerwise_casting"):
-            raise UserError(
-                where=str(card.path),
-                key="quantisation.components",
-                value=name,
-                rule="layerwise casting is for models of diffusers; a text encoder passes the dtype of its weights on to what it computes",
-                remedy='leave it out, or write method = "nf4" or "int8" for it',
-            )
-        model.enable_layerwise_casting(storage_dtype=FLOAT8, compute_dtype=dtype)
+        _cast(name, _model(pipe, name, card), card, dtype)
 
 
-def dry(pipe: Any, smaller: Quantisation | None, card: Card, device: torch.device) -> None:
-    """Quantise drawn weights as reading them would have; fp8 is `cast` for both."""
-    if smaller is None or smaller.method == "fp8":
+def dry(name: str, model: torch.nn.Module, smaller: Quantisation | None, card: Card, *, device: torch.device, dtype: torch.dtype) -> None:
+    """Quantise the drawn weights of a component on the device, as reading them would have; nothing for one that the card does not name.
+
+    fp8 waits for `cast` where LoRAs are still to come: their layers are cast with the others.
+    """
+    if smaller is None or name not in smaller.components:
+        return
+    if smaller.method == "fp8":
+        if not card.parts.loras:
+            _cast(name, model, card, dtype)
         return
     require(smaller, card)
     if smaller.method == "gguf":
@@ -84,14 +82,18 @@ def dry(pipe: Any, smaller: Quantisation | None, card: Card, device: torch.devic
             rule="a GGUF file is weights: there are no dry ones of it",
             remedy="measure nf4, int8 or fp8 with dry weights, or this file as it is",
         )
-    for name in smaller.components:
-        model = _model(pipe, name, card)
-        if smaller.method == "torchao":
-            import torchao.quantization as ao
+    if smaller.method == "torchao":
+        import torchao.quantization as ao
 
-            ao.quantize_(model, getattr(ao, smaller.kind)())
-        else:
-            _replace(model, _linear4 if smaller.method == "nf4" else _linear8, device)
+        ao.quantize_(model, getattr(ao, smaller.kind)())
+    else:
+        _replace(model, _linear4 if smaller.method == "nf4" else _linear8, device)
+
+
+def check(pipe: Any, smaller: Quantisation | None, card: Card) -> None:
+    """UserError for a component that the pipeline does not have."""
+    for name in smaller.components if smaller else ():
+        _model(pipe, name, card)
 
 
 def layers(pipe: Any, smaller: Quantisation) -> int:
@@ -121,6 +123,19 @@ def _is_quantised(module: torch.nn.Module) -> bool:
         return False
     kinds = {kind.__name__ for kind in type(weight).__mro__} | {type(getattr(weight, "data", None)).__name__}
     return weight.dtype is FLOAT8 or bool(kinds & {"Params4bit", "Int8Params", "GGUFParameter", "AffineQuantizedTensor", "TorchAOBaseTensor"})
+
+
+def _cast(name: str, model: Any, card: Card, dtype: torch.dtype) -> None:
+    if not hasattr(model, "enable_layerwise_casting"):
+        raise UserError(
+            where=str(card.path),
+            key="quantisation.components",
+            value=name,
+            rule="layerwise casting is for models of diffusers; a text encoder passes the dtype of its weights on to what it computes",
+            remedy='leave it out, or write method = "nf4" or "int8" for it',
+        )
+    if not any(weight.dtype is FLOAT8 for weight in model.parameters()):
+        model.enable_layerwise_casting(storage_dtype=FLOAT8, compute_dtype=dtype)
 
 
 def _config(smaller: Quantisation, library: Any, dtype: torch.dtype, card: Card) -> Any:
@@ -171,12 +186,26 @@ def _no_component(name: str, known: list[str], card: Card) -> UserError:
 
 
 def _replace(model: torch.nn.Module, made: Callable[[torch.nn.Linear], torch.nn.Module], device: torch.device) -> None:
-    """Put a quantised layer in the place of every linear one."""
-    for module in list(model.modules()):
+    """Put a quantised layer in the place of every linear one but those that the libraries leave as they are."""
+    left = _left(model)
+    for path, module in list(model.named_modules()):
         for name, child in list(module.named_children()):
-            if type(child) is torch.nn.Linear:
+            if type(child) is torch.nn.Linear and not left & {name, f"{path}.{name}".removeprefix(".")}:
                 where = child.weight.device
                 setattr(module, name, made(child).to(device).to(where))
+
+
+def _left(model: Any) -> set[str]:
+    """Layers that reading leaves unquantised, by their name or path: those kept in float32, and the output layer of a language model.
+
+    T5's `wo` is one: its feed-forward asks that layer for its dtype.
+    """
+    kept = set(getattr(model, "_keep_in_fp32_modules", None) or ())
+    if isinstance(model, diffusers.ModelMixin):
+        return kept
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    return kept | set(get_keys_to_not_convert(model))
 
 
 def _linear4(layer: torch.nn.Linear) -> torch.nn.Module:

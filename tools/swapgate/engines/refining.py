@@ -19,7 +19,7 @@ from swapgate.plan import REFINER_PROMPT
 
 
 class Refining:
-    """A loaded refiner. Its stages are marked on the clock of the call, after those of the model before it."""
+    """A loaded refiner, to be placed. Its stages are marked on the clock of the call, after those of the model before it."""
 
     def __init__(self, card: Card, options: Options, where: pipelines.Where) -> None:
         refiner = card.parts.refiner
@@ -28,12 +28,15 @@ class Refining:
         self._pipe, self.folder = pipelines.load(pipelines.refiner_of(card), options, where)
         self._pipe.set_progress_bar_config(disable=True)
         self._check(card)
-        adapting.place(self._pipe, options, where, card)
         self._attachment = Attachment(self._pipe)
 
     @property
     def pipe(self) -> Any:
         return self._pipe
+
+    def place(self, options: Options, where: pipelines.Where, card: Card) -> None:
+        """Put the pipeline where it runs."""
+        adapting.place(self._pipe, options, where, card)
 
     def make(self, pictures: npt.NDArray[np.float32], given: Mapping[str, Any], clock: StageClock) -> npt.NDArray[np.float32]:
         """The pictures [n, h, w, 3] in 0..1 drawn over; `given` are prompt, size and generators of the call.

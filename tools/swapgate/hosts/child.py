@@ -33,7 +33,7 @@ from swapgate.runs.records import Loaded, Memory, Times
 def main(connection: str, board: str) -> None:
     """Serve the parent behind these file descriptors until it says close or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    threading.Thread(target=_leave_with_parent, name="swapgate-lifeline", daemon=True).start()
+    threading.Thread(target=leave_with_parent, name="swapgate-lifeline", daemon=True).start()
     child = _Child(Connection(int(connection)), Board.attach(int(board)))
     try:
         child.serve()
@@ -41,8 +41,8 @@ def main(connection: str, board: str) -> None:
         os._exit(0)  # the parent is gone: nobody is left to tell
 
 
-def _leave_with_parent() -> None:
-    # Standard input is a pipe whose other end only the parent holds: it ends when the parent does, however that was.
+def leave_with_parent() -> None:
+    """End this process when its parent has ended, however that was: standard input is a pipe whose other end only the parent holds."""
     while os.read(0, 4096):
         pass
     os._exit(0)

@@ -26,7 +26,8 @@ from swapgate.runs.records import Failure
 
 CLOSE_SECONDS = 10.0
 TURN_SECONDS = 0.5  # an interrupt is noticed within this time
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from swapgate.hosts.child import main; main(*sys.argv[2:])"
+_BOOT = "import json, sys; from importlib import import_module; sys.path[:] = json.loads(sys.argv[1]); import_module(sys.argv[2]).main(*sys.argv[3:])"
+CHILD = "swapgate.hosts.child"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024), "MALLOC_TRIM_THRESHOLD_": str(1024 * 1024 * 1024)}
 """glibc moves both thresholds by what happens to be freed (mallopt(3)), so that of two processes of the same code one
@@ -41,16 +42,16 @@ _DEFAULTS = {
 
 
 class Process:
-    """A child with its connection, board and log."""
+    """A child with its connection, board and log; `module` is what runs in it: its `main(connection, board)` with their file descriptors."""
 
-    def __init__(self, threads: int | None, environment: Mapping[str, str]) -> None:
+    def __init__(self, threads: int | None, environment: Mapping[str, str], *, module: str = CHILD) -> None:
         self.board = Board.create()
         self.board.write("starting")
         self._log: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         ours, theirs = socket.socketpair()
         with theirs:
             self._child = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), str(self.board.descriptor)],
+                [sys.executable, "-X", "faulthandler", "-c", _BOOT, json.dumps(sys.path), module, str(theirs.fileno()), str(self.board.descriptor)],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,20 @@ ZEROS = re.compile(r"^controlnet_(?:blocks\.\d+|single_blocks\.\d+|x_embedder)\.
 NORM_SCALE, OUTPUT_SCALE = 2.0, 3.0
 
 
-def pipeline(folder: Path, kind: Any, *, dtype: torch.dtype, device: torch.device, given: Mapping[str, Any], keep: torch.device | None = None) -> Any:
+def pipeline(
+    folder: Path,
+    kind: Any,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    given: Mapping[str, Any],
+    keep: torch.device | None = None,
+    each: Callable[[str, torch.nn.Module], None] | None = None,
+) -> Any:
     """The pipeline of `folder`, of class `kind` (diffusers' own class of the folder for DiffusionPipeline).
 
     given: components that are there already (a ControlNet); the others are built. keep: where each component is put once it is built, so
-    that a model larger than the device can be drawn on it part by part.
+    that a model larger than the device can be drawn on it part by part. each: is given every built model (name, model) before that.
     """
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     if kind is diffusers.DiffusionPipeline:
@@ -39,8 +48,11 @@ def pipeline(folder: Path, kind: Any, *, dtype: torch.dtype, device: torch.devic
         if name.startswith("_") or name in components:
             continue
         components[name] = value if not isinstance(value, list) else _component(folder / name, value, dtype, device)
-        if keep is not None and isinstance(components[name], torch.nn.Module):
-            components[name].to(keep)
+        if isinstance(components[name], torch.nn.Module):
+            if each is not None:
+                each(name, components[name])
+            if keep is not None:
+                components[name].to(keep)
     return kind(**components)
 
 
