@@ -24,9 +24,10 @@ class Entry:
 
 @dataclass
 class Used:
-    """What nvmlDeviceGetMemoryInfo gives."""
+    """What nvmlDeviceGetMemoryInfo gives; reserved only by its second version."""
 
     used: int
+    reserved: int = 0
 
 
 class NvmlError(Exception):
@@ -94,7 +95,7 @@ class Library:
     def nvmlDeviceGetMemoryInfo(self, gpu: Gpu, version: int | None = None) -> Used:
         if version and self.old:
             raise NvmlError("function not found")
-        return Used(int((gpu.used if version else gpu.used + gpu.reserved) * MIB))
+        return Used(int(gpu.used * MIB), int(gpu.reserved * MIB)) if version else Used(int((gpu.used + gpu.reserved) * MIB))
 
     def nvmlDeviceGetComputeRunningProcesses(self, gpu: Gpu) -> list[Entry]:
         return self._entries(gpu.compute)

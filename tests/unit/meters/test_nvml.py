@@ -55,11 +55,12 @@ def test_what_an_instance_does_not_tell_is_none_with_a_note(library: Any, gpu_of
     assert found.notes == ("device health: clocks, temperature, power and throttling are not told of a MIG instance",)
 
 
-@pytest.mark.parametrize(("old", "mib"), [(False, 77.0), (True, 677.0)])
-def test_the_drivers_own_reserve_is_left_out_where_it_is_told_apart(library: Any, gpu_of: Any, old: bool, mib: float) -> None:
+@pytest.mark.parametrize(("old", "mib", "reserved"), [(False, 77.0, 600.0), (True, 677.0, None)])
+def test_the_drivers_own_reserve_is_left_out_where_it_is_told_apart(library: Any, gpu_of: Any, old: bool, mib: float, reserved: float | None) -> None:
     """Drivers before 510 count it in."""
     library(gpu_of(WHOLE, used=77.0), old=old)
-    assert Device(HEX, visible="").used_mib() == mib
+    found = Device(HEX, visible="")
+    assert (found.used_mib(), found.reserved_mib()) == (mib, reserved)
 
 
 def test_processes_of_all_kinds_are_listed_once(library: Any, gpu_of: Any) -> None:

@@ -55,16 +55,29 @@ class Device:
 
     def used_mib(self) -> float | None:
         """MiB in use by processes, the driver's own reserve left out where NVML tells it apart (driver 510 and later)."""
-        if self.handle is None:
+        told = self._memory(apart=True) or self._memory(apart=False)
+        return None if told is None else float(told.used) / MIB
+
+    def reserved_mib(self) -> float | None:
+        """MiB that the driver keeps for itself; None where NVML does not tell them apart."""
+        told = self._memory(apart=True)
+        return None if told is None else float(told.reserved) / MIB
+
+    def _memory(self, *, apart: bool) -> Any:
+        """NVML's figures of memory, None where it gives none; apart: with the driver's reserve, which not every version knows."""
+        if self.handle is None or (apart and not hasattr(self.library, "nvmlMemory_v2")):
             return None
-        for version in (getattr(self.library, "nvmlMemory_v2", None), None):
-            try:
-                return float(self.library.nvmlDeviceGetMemoryInfo(self.handle, version).used) / MIB
-            except (self.library.NVMLError, TypeError):  # TypeError: a pynvml without versions
-                continue
         try:
-            return float(self.library.nvmlDeviceGetMemoryInfo(self.handle).used) / MIB
+            return self.library.nvmlDeviceGetMemoryInfo(self.handle, *([self.library.nvmlMemory_v2] if apart else []))
         except self.library.NVMLError:
+            return None
+
+    def reserved_mib(self) -> float | None:
+        """MiB that the driver keeps for itself; None where NVML does not tell them apart (before driver 510)."""
+        version = getattr(self.library, "nvmlMemory_v2", None) if self.handle is not None else None
+        try:
+            return None if version is None else float(self.library.nvmlDeviceGetMemoryInfo(self.handle, version).reserved) / MIB
+        except (self.library.NVMLError, TypeError, AttributeError):
             return None
 
     def processes(self) -> dict[int, float | None] | None:
