@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from swapgate.card_parts import Control, Lora, Quantisation, Refiner
 from swapgate.cards import Card, read_card, read_cards
 from swapgate.errors import UserError
 
@@ -130,3 +131,127 @@ def test_a_stage_may_stand_still_for_less_than_the_whole_call(tmp_path: Path) ->
     assert read(tmp_path, "stall_seconds = 20\n" + GOOD).stall_seconds == 20
     with pytest.raises(UserError, match="below timeout_seconds = 600, which ends the call anyway"):
         read(tmp_path, "stall_seconds = 600\n" + GOOD)
+
+
+PARTS = """
+weights = "dry"
+architecture = "flux-1-dev"
+download_gib = 31.4
+gated = true
+references = ["https://example.org/model"]
+sizes = [[1328, 1328], [1664, 928]]
+[scheduler]
+base_shift = 1.1
+shift_terminal = "none"
+[[lora]]
+source = "some/lora"
+weight_name = "style.safetensors"
+adapter = "style"
+scale = 0.8
+[[lora]]
+source = "other/lora"
+[control]
+source = "some/control"
+model = "FluxControlNetModel"
+image = "edges.png"
+end = 0.8
+[refiner]
+source = "some/refiner"
+pipeline = "FluxInpaintPipeline"
+region = [0.25, 0, 0.75, 1]
+prompt = "en"
+[refiner.call]
+strength = 0.35
+guidance_scale = 3.5
+[quantisation]
+method = "nf4"
+components = ["transformer", "text_encoder_2"]
+"""
+HEAD, TABLES = GOOD.partition("[call]")[0], "[call]" + GOOD.partition("[call]")[2]
+
+
+def with_parts(tmp_path: Path, *change: str) -> Card:
+    """A card with every part, one thing in it changed."""
+    (tmp_path / "edges.png").write_bytes(b"")
+    (tmp_path / "model.gguf").write_bytes(b"")
+    text = PARTS.replace(*change, 1) if change else PARTS
+    assert not change or text != PARTS
+    return read(tmp_path, HEAD + text + TABLES)
+
+
+def test_a_card_holds_the_parts_that_it_names(tmp_path: Path) -> None:
+    """Each with its defaults; an adapter without a name gets one."""
+    card = with_parts(tmp_path)
+    parts = card.parts
+    assert (card.dry, card.gated, card.architecture, card.download_gib) == (True, True, "flux-1-dev", 31.4)
+    assert (card.references, card.sizes) == (("https://example.org/model",), ((1328, 1328), (1664, 928)))
+    assert dict(parts.scheduler) == {"base_shift": 1.1, "shift_terminal": "none"}
+    assert parts.loras == (
+        Lora(source="some/lora", weight_name="style.safetensors", adapter="style", scale=0.8),
+        Lora(source="other/lora", adapter="card2"),
+    )
+    assert parts.control == Control(source="some/control", model="FluxControlNetModel", image="edges.png", end=0.8)
+    call = {"guidance_scale": 3.5, "strength": 0.35}
+    assert parts.refiner == Refiner(source="some/refiner", pipeline="FluxInpaintPipeline", region=(0.25, 0.0, 0.75, 1.0), prompt="en", call=call)
+    assert parts.quantisation == Quantisation(method="nf4", components=("transformer", "text_encoder_2"))
+
+
+def test_parts_belong_to_the_recipe_and_a_plain_card_has_none(tmp_path: Path) -> None:
+    """What is loaded beside the model makes another cohort; where the facts are from does not."""
+    plain, whole = read(tmp_path, GOOD), with_parts(tmp_path)
+    assert set(whole.recipe()) - set(plain.recipe()) == {"loras", "control", "refiner", "quantisation", "scheduler", "weights"}
+    assert with_parts(tmp_path, "scale = 0.8", "scale = 0.9").recipe() != whole.recipe()
+    assert with_parts(tmp_path, "gated = true", "gated = false").recipe() == whole.recipe()
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "message"),
+    [
+        (('weights = "dry"', 'weights = "drawn"'), "weights", "real, dry"),
+        (('architecture = "flux-1-dev"', "architecture = 1"), "architecture", "a string"),
+        (("download_gib = 31.4", "download_gib = -1"), "download_gib", "between 0 and"),
+        (("gated = true", 'gated = "yes"'), "gated", "true or false"),
+        (('["https://example.org/model"]', '"https://example.org/model"'), "references", "a list"),
+        (('["https://example.org/model"]', '[""]'), "references", "non-empty strings"),
+        (("sizes = [[1328, 1328], [1664, 928]]", "sizes = [1328, 1328]"), "sizes", "pairs of width and height"),
+        (("sizes = [[1328, 1328], [1664, 928]]", "sizes = [[1328, 0]]"), "sizes", "pairs of width and height"),
+        (("[1664, 928]", "[1664, 928, 3]"), "sizes", "pairs of width and height"),
+        (("base_shift = 1.1", "base_shift = [1.1]"), "scheduler.base_shift", "a string, number or true/false"),
+        (('source = "some/lora"\n', ""), "lora[0].source", "a string is required"),
+        (("scale = 0.8", "scale = 1000"), "lora[0].scale", "between -100 and 100"),
+        (('weight_name = "style.safetensors"', 'weights_name = "style.safetensors"'), "lora[0].weights_name", "did you mean `weight_name`"),
+        (('source = "other/lora"', 'source = "other/lora"\nadaptor = "x"'), "lora[1].adaptor", "did you mean `adapter`"),
+        (('model = "FluxControlNetModel"\n', ""), "control.model", "FluxControlNetModel"),
+        (('image = "edges.png"', 'image = "none.png"'), "control.image", "a file that exists"),
+        (("end = 0.8", "start = 0.9\nend = 0.8"), "control.end", "above start = 0.9"),
+        (("end = 0.8", "scale = 11"), "control.scale", "between 0 and 10"),
+        (('pipeline = "FluxInpaintPipeline"', 'pipeline = "FluxPipeline"'), "refiner.pipeline", "img2img or inpainting"),
+        (('pipeline = "FluxInpaintPipeline"', 'pipeline = "FluxImg2ImgPipeline"'), "refiner.region", "none with any other"),
+        (("region = [0.25, 0, 0.75, 1]\n", ""), "refiner.region", "four shares with an inpainting pipeline"),
+        (("[0.25, 0, 0.75, 1]", "[0.75, 0, 0.25, 1]"), "refiner.region", "in that order"),
+        (("[0.25, 0, 0.75, 1]", "[0.25, 0, 0.75]"), "refiner.region", "left, top, right, bottom"),
+        (('prompt = "en"', 'prompt = "fr"'), "refiner.prompt", "same, en, zh"),
+        (("strength = 0.35\n", ""), "refiner.call.strength", "must be given"),
+        (("guidance_scale = 3.5\n", ""), "refiner.call.guidance_scale", "must be given"),
+        (('method = "nf4"', 'method = "nf5"'), "quantisation.method", "did you mean 'nf4'"),
+        (('method = "nf4"', 'method = "gguf"'), "quantisation.file", "the *.gguf file"),
+        (('method = "nf4"', 'method = "gguf"\nfile = "model.gguf"'), "quantisation.components", "the transformer alone"),
+        (('method = "nf4"\ncomponents = ["transformer", "text_encoder_2"]', 'method = "gguf"\nfile = "a/b"'), "quantisation.file", "a file that exists"),
+        (('method = "nf4"', 'method = "torchao"'), "quantisation.kind", "configuration of torchao"),
+        (('method = "nf4"', 'method = "nf4"\nkind = "Int8WeightOnlyConfig"'), "quantisation.kind", "nothing with any other"),
+    ],
+)  # fmt: skip
+def test_every_mistake_in_a_part_is_a_clear_error(tmp_path: Path, change: tuple[str, str], key: str, message: str) -> None:
+    """File, key, rule and remedy."""
+    with pytest.raises(UserError) as caught:
+        with_parts(tmp_path, *change)
+    assert caught.value.key == key
+    assert message in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_a_stage_may_not_stand_still_longer_than_its_call(tmp_path: Path) -> None:
+    """The call's own limit would end it anyway."""
+    assert read(tmp_path, "timeout_seconds = 60\nstall_seconds = 30\n" + GOOD).stall_seconds == 30
+    with pytest.raises(UserError, match="below timeout_seconds = 60"):
+        read(tmp_path, "timeout_seconds = 60\nstall_seconds = 60\n" + GOOD)
