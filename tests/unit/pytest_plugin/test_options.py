@@ -181,3 +181,11 @@ def test_less_than_the_whole_plan_makes_no_baseline(budget: str) -> None:
     """Nor a null."""
     with pytest.raises(pytest.UsageError, match="need the whole plan"):
         options(budget=budget, null=4)
+
+
+def test_gpus_are_where_models_run_and_a_replay_runs_none() -> None:
+    """The value is checked where the devices are looked for."""
+    assert options().gpus == ""
+    assert options(gpus=" 0,2 ").gpus == "0,2"
+    with pytest.raises(pytest.UsageError, match="--gpus"):
+        options(gpus="all", replay="run")

@@ -30,6 +30,7 @@ def add(groups: Groups) -> None:
     made.add_argument("--model", default="", metavar="A,B", help="model cards (default: those of [tool.swapgate], or of the run)")
     made.add_argument("--task", default="", metavar="X,Y", help="tasks (default: all of the card's families, or those of the run)")
     made.add_argument("--processes", type=int, default=8, metavar="N", help="further processes of the null in all (default: 8)")
+    made.add_argument("--gpus", default="", metavar="all|0,2", help="spread the models over these GPUs, one model a GPU at a time")
     made.add_argument("--run-dir", type=Path, metavar="FOLDER", help="where the new run goes (default: a new folder among the runs)")
     add_run(made)
     add_json(made)
@@ -54,7 +55,8 @@ def _options(given: argparse.Namespace, config: Config) -> Options:
         raise UserError(where="--processes", value=given.processes, rule="a number of processes, 1 or more", remedy="write --processes=8")
     if given.run is not None and given.run_dir is not None:
         raise UserError(where="--run-dir", value=str(given.run_dir), rule="a new run's folder, and --run names one that is there", remedy="give one")
-    options = Options(root=config.root, models=_names(given.model), tasks=_names(given.task), null=given.processes, command="swapgate calibrate")
+    models, tasks = _names(given.model), _names(given.task)
+    options = Options(root=config.root, models=models, tasks=tasks, null=given.processes, gpus=given.gpus, command="swapgate calibrate")
     if given.run is not None:
         return replace(options, resume=run_of(given))
     return replace(options, run_dir=Path(os.path.abspath(given.run_dir)) if given.run_dir else None)

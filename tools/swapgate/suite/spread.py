@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from swapgate.cards import Card
 from swapgate.suite.devices import Device
+from swapgate.suite.judges import BALANCED
 from swapgate.suite.readahead import weight_files
 from swapgate.suite.scoring import judge_name, stated_scale
 from swapgate.suite.seats import Seat, Stopped
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from swapgate.suite.session import Suite
 
 TURN_SECONDS = 0.5  # an interrupt is noticed within this time, and so is a scale that another model has set
-BALANCED = "balanced"  # options.device_map of a card whose model is larger than one GPU
 
 Make = Callable[["Suite", Sequence[Card], Seat], None]
 """(suite, the cards of one model and its other arm, where) -> everything of them is made."""
