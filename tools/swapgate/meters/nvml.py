@@ -72,14 +72,6 @@ class Device:
         except self.library.NVMLError:
             return None
 
-    def reserved_mib(self) -> float | None:
-        """MiB that the driver keeps for itself; None where NVML does not tell them apart (before driver 510)."""
-        version = getattr(self.library, "nvmlMemory_v2", None) if self.handle is not None else None
-        try:
-            return None if version is None else float(self.library.nvmlDeviceGetMemoryInfo(self.handle, version).reserved) / MIB
-        except (self.library.NVMLError, TypeError, AttributeError):
-            return None
-
     def processes(self) -> dict[int, float | None] | None:
         """MiB by process number, of compute, graphics and MPS processes; None where NVML does not list them.
 
