@@ -171,7 +171,7 @@ def test_two_real_devices_take_half_the_time_and_say_the_same(real: Any, capsys:
     seconds, runs = {}, {}
     for folder, more in (("one", ()), ("both", ("--gpus=0,1",))):
         begin = time.perf_counter()
-        runs[folder] = real.run(folder, f"--model={','.join(names)}", "--budget=full", *more)
+        runs[folder] = real.run(folder, f"--model={','.join(names)}", *more)
         seconds[folder] = time.perf_counter() - begin
     share = seconds["both"] / seconds["one"]
     with capsys.disabled():
