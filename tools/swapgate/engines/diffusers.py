@@ -135,6 +135,11 @@ class DiffusersEngine:
         """The pipeline, when it is assembled."""
         return self._pipe
 
+    @property
+    def where(self) -> pipelines.Where:
+        """Where it runs."""
+        return self._where
+
     def meters(self) -> Meters:
         return meters_for(str(self._where.device))
 

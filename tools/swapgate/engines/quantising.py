@@ -188,7 +188,8 @@ def _no_component(name: str, known: list[str], card: Card) -> UserError:
 def _replace(model: torch.nn.Module, made: Callable[[torch.nn.Linear], torch.nn.Module], device: torch.device) -> None:
     """Put a quantised layer in the place of every linear one but those that the libraries leave as they are."""
     left = _left(model)
-    for path, module in list(model.named_modules()):
+    # Only parents are listed: a list of the layers themselves would keep each beside its smaller self until the end.
+    for path, module in [(path, module) for path, module in model.named_modules() if type(module) is not torch.nn.Linear]:
         for name, child in list(module.named_children()):
             if type(child) is torch.nn.Linear and not left & {name, f"{path}.{name}".removeprefix(".")}:
                 where = child.weight.device
