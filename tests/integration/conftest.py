@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,12 +152,19 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, template
 
 
 @pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The project of `real.py`, with the real model."""
+def real_project() -> Callable[[Path], Any]:
+    """Writes the project of `real.py`, with the real model, to an empty folder."""
     spec = importlib.util.spec_from_file_location("swapgate_real_project", Path(__file__).with_name("real.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # a frozen dataclass looks itself up there
     spec.loader.exec_module(module)
-    return module.project(tmp_path_factory.mktemp("real"))
+    project: Callable[[Path], Any] = module.project
+    return project
+
+
+@pytest.fixture(scope="session")
+def real(real_project: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """That project, for a whole session."""
+    return real_project(tmp_path_factory.mktemp("real"))
