@@ -1,6 +1,6 @@
 """What a whole run costs beyond the bare pipeline calls that it makes. Not a test.
 
-    PYTHONPATH=tools python tests/benchmarks/gpu_overhead.py MODEL[,MODEL] [--tasks=X,Y] [--repeats=3] [--weights=dry|real]
+    PYTHONPATH=tools python tests/benchmarks/gpu_overhead.py MODEL[,MODEL] [--tasks=X,Y] [--repeats=3] [--weights=dry|real] [--bare-calls=N]
 
 A repeat is a run of the latency and memory gates as a user starts it, and then, for each model, the same requests in the same order in a
 plain loop: a fresh process with a host's environment, the engine's own loading and placing, no clock, no meter, no hook, no file. Which of
@@ -10,7 +10,7 @@ both comes first changes with every repeat. A row of Markdown for each:
     begin      from the start of pytest to the first loading: collection and plan
     run        the rest of the run: calls, meters, images on disk, looks, verdicts, report, the ends of the processes
     calls      of that, the calls themselves by the host's synchronised clock
-    bare       the plain loop, first call included, until the device is idle
+    bare       the plain loop, first call included, until the device is idle; with --bare-calls, of so many calls, the others at their median
     beyond     run / bare - 1
 
 The last row has the medians, and beyond as least, median and most.
@@ -63,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--tasks", default="", metavar="X,Y")
     made.add_argument("--repeats", type=int, default=3)
     made.add_argument("--weights", choices=("dry", "real"), default="dry")
+    made.add_argument("--bare-calls", type=int, default=0, metavar="N", help="make only the first N calls in the plain loop (3 at least)")
     made.add_argument("--bare", type=Path, metavar="RUN", help=argparse.SUPPRESS)
     return made.parse_args()
 
@@ -117,9 +118,11 @@ def _bares(asked: argparse.Namespace, folder: Path) -> float:
     environment = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TOKENIZERS_PARALLELISM": "false", **ALLOCATOR, **os.environ}
     total = 0.0
     for model in asked.models.split(","):
-        command = [sys.executable, __file__, model, f"--weights={asked.weights}", f"--bare={folder}"]
+        command = [sys.executable, __file__, model, f"--weights={asked.weights}", f"--bare-calls={asked.bare_calls}", f"--bare={folder}"]
         done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        total += float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+        found = json.loads(done.stdout.splitlines()[-1])
+        print(f"bare {model}: {', '.join(f'{one:.2f}' for one in found['each'])} s of {found['calls']} calls", file=sys.stderr)
+        total += float(found["seconds"])
     return total
 
 
@@ -138,12 +141,20 @@ def _bare(asked: argparse.Namespace) -> None:
     with torch.no_grad():
         engine.load()
         calls = [engine._arguments(call) for call in _asked(asked.bare, asked.models)]
-        begin = time.perf_counter()
-        for arguments in calls:
-            engine.pipe(**arguments)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-    print(json.dumps({"seconds": time.perf_counter() - begin, "calls": len(calls)}))
+        seconds = [_timed(engine.pipe, arguments) for arguments in calls[: max(asked.bare_calls, 3) if asked.bare_calls else None]]
+    left = len(calls) - len(seconds)
+    made = sum(seconds) + (left * statistics.median(seconds[1:]) if left else 0.0)
+    print(json.dumps({"seconds": made, "calls": len(calls), "each": seconds}))
+
+
+def _timed(pipe: Any, arguments: dict[str, Any]) -> float:
+    import torch
+
+    begin = time.perf_counter()
+    pipe(**arguments)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
 
 
 def _asked(folder: Path, model: str) -> list[Any]:

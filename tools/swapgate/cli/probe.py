@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ def _probe(given: argparse.Namespace) -> int:
     from swapgate.suite import probe_table
     from swapgate.suite.probe import probe
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is known is printed, however it ends
     found = probe(config_of(given), asked, tell=_tell)
     command = shlex.join(["swapgate", *sys.argv[1:]]) if sys.argv[1:] else f"swapgate probe {' '.join(asked.cards)}"
     show(given, found.as_json(), probe_table.markdown(found, command) if given.markdown else probe_table.lines(found))

@@ -14,9 +14,12 @@ from swapgate.engines.diffusers_options import Options
 from swapgate.engines.faults import denoiser
 from swapgate.engines.pipelines import Where, offline, short
 from swapgate.errors import UserError
+from swapgate.meters.host_free import host_free_mib
+from swapgate.meters.memory import MIB
 
 NOTHING = "none"  # in [scheduler]: TOML has no word for no value
 DRY_RANK = 16
+PINNED_SHARE = 1.3  # of the weights: while they are locked one by one, they are there twice
 
 
 def schedule(pipe: Any, changed: Mapping[str, Scalar], card: Card) -> None:
@@ -91,10 +94,20 @@ def place(pipe: Any, options: Options, where: Where, card: Card) -> None:
         pipe.enable_model_cpu_offload(device=where.device)
     elif options.offload == "group":
         pipe.enable_group_offload(
-            onload_device=where.device, offload_device=torch.device("cpu"), offload_type="leaf_level", use_stream=True, low_cpu_mem_usage=True
+            onload_device=where.device,
+            offload_device=torch.device("cpu"),
+            offload_type="leaf_level",
+            use_stream=True,
+            low_cpu_mem_usage=not _may_be_pinned(pipe),
         )
     else:
         pipe.enable_sequential_cpu_offload(device=where.device)
+
+
+def _may_be_pinned(pipe: Any) -> bool:
+    """Whether the host has room to lock all weights once, which is quicker than locking each layer every time that it is moved."""
+    size = sum(weight.nbytes for part in pipe.components.values() if isinstance(part, torch.nn.Module) for weight in part.parameters())
+    return host_free_mib() > PINNED_SHARE * size / MIB
 
 
 def placement(options: Options, card: Card, where: Where) -> str:

@@ -25,6 +25,7 @@ from swapgate.cards import Card
 from swapgate.engines import adapting, faults, pipelines, quantising
 from swapgate.engines.base import Identity, is_out_of_memory
 from swapgate.engines.diffusers_options import Options, read_options
+from swapgate.engines.moving import to_host
 from swapgate.engines.proofs import Proofs
 from swapgate.engines.refining import Refining, prompt_of
 from swapgate.engines.registry import Setting
@@ -79,7 +80,9 @@ class DiffusersEngine:
         card, options = self._card, self._options
         where = replace(self._where, offloaded=self._where.offloaded or on_host)
         given = {"controlnet": pipelines.control(card, where)} if card.parts.control else {}
-        self._pipe, self._folder = pipelines.load(pipelines.source_of(card), options, where, given=given, each=each)
+        found = pipelines.load(pipelines.source_of(card), options, where, given=given, each=each)
+        self._pipe, self._folder = found.pipe, found.folder
+        self._notes += found.notes
         self._pipe.set_progress_bar_config(disable=True)
         self._parameters = inspect.signature(self._pipe.__call__).parameters
         self._check_call()
@@ -88,7 +91,7 @@ class DiffusersEngine:
         quantising.cast(self._pipe, card.parts.quantisation, card, self._where.dtype)
         adapting.adapt(self._pipe, options, card)
         if on_host:
-            self._pipe.to("cpu")  # bitsandbytes quantises on the device, whatever it is asked
+            to_host(self._pipe)  # bitsandbytes quantises on the device, whatever it is asked
             self._refining = Refining(card, options, where) if card.parts.refiner else None
 
     def place(self) -> None:
@@ -103,7 +106,7 @@ class DiffusersEngine:
     def to_host(self) -> None:
         """Take everything off the device, where it was put there as a whole; it can be placed again."""
         for pipe in (self._pipe, *([self._refining.pipe] if self._refining else [])):
-            pipe.to("cpu")
+            to_host(pipe)
         _let_go()
 
     def _attach(self) -> None:

@@ -15,7 +15,7 @@ import diffusers
 import torch
 
 from swapgate.cards import Card
-from swapgate.engines import quantising
+from swapgate.engines import loading, quantising
 from swapgate.engines.diffusers_options import BALANCED, Options
 from swapgate.engines.dry import build, skeleton
 from swapgate.engines.dry.architectures import ARCHITECTURES, CONTROLS, Part, of_source
@@ -47,6 +47,15 @@ class Where:
     device: torch.device
     dtype: torch.dtype
     offloaded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A pipeline, the folder it came from, and what is to be known of its reading, one line each."""
+
+    pipe: Any
+    folder: Path
+    notes: tuple[str, ...] = ()
 
 
 def source_of(card: Card) -> Source:
@@ -115,9 +124,9 @@ def download_command(name: str, revision: str | None, *, gated: bool = False) ->
     return f"hf download {name}{f' --revision {revision}' if revision else ''}{login}"
 
 
-def load(source: Source, options: Options, where: Where, *, given: Mapping[str, Any] | None = None, each: Each | None = None) -> tuple[Any, Path]:
-    """The pipeline of a source and the folder it came from. `given`: components that are there already; `each` is told of every drawn one
-    (name, model) before it leaves the device.
+def load(source: Source, options: Options, where: Where, *, given: Mapping[str, Any] | None = None, each: Each | None = None) -> Read:
+    """The pipeline of a source. `given`: components that are there already; `each` is told of every drawn one (name, model) before it
+    leaves the device.
 
     Raises:
         UserError: weights that are missing or damaged, a class that does not exist.
@@ -126,7 +135,6 @@ def load(source: Source, options: Options, where: Where, *, given: Mapping[str, 
     folder = folder_of(source, options, kind)
     smaller = source.card.parts.quantisation if not source.key else None
     if source.card.dry:
-        keep = torch.device("cpu") if where.offloaded else None
 
         def drawn(name: str, model: torch.nn.Module) -> None:
             # At once: a model larger than the device is only ever there part by part, and less has to leave it.
@@ -134,11 +142,12 @@ def load(source: Source, options: Options, where: Where, *, given: Mapping[str, 
             if each:
                 each(name, model)
 
-        pipe = build.pipeline(folder, kind, dtype=where.dtype, device=where.device, given=components, keep=keep, each=drawn)
+        pipe = build.pipeline(folder, kind, dtype=where.dtype, device=where.device, given=components, keep=where.offloaded, each=drawn)
         quantising.check(pipe, smaller, source.card)
-        return pipe, folder
+        return Read(pipe=pipe, folder=folder)
     components |= quantising.files(smaller, source.card, folder, where.dtype)
-    return _read(source, options, where, kind, folder, components | quantising.arguments(smaller, source.card, folder, where.dtype)), folder
+    pipe, notes = _read(source, options, where, kind, folder, components | quantising.arguments(smaller, source.card, folder, where.dtype))
+    return Read(pipe=pipe, folder=folder, notes=notes)
 
 
 def control(card: Card, where: Where) -> Any:
@@ -181,12 +190,16 @@ def short(error: Exception, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _read(source: Source, options: Options, where: Where, kind: Any, folder: Path, more: Mapping[str, Any]) -> Any:
+def _read(source: Source, options: Options, where: Where, kind: Any, folder: Path, more: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
+    """The pipeline, and notes; straight onto the device by `loading`, but where its weights do not all go there as they lie in their files."""
     from safetensors import SafetensorError
 
-    spread: dict[str, Any] = {"device_map": BALANCED} if options.device_map else {}
     try:
-        return kind.from_pretrained(
+        if not (where.offloaded or options.device_map or options.pickle or "quantization_config" in more):
+            found = loading.load_pipeline(kind, folder, dtype=where.dtype, device=where.device, variant=options.variant, **more)
+            return found.pipe, found.notes if where.device.type == "cuda" else ()
+        spread: dict[str, Any] = {"device_map": BALANCED} if options.device_map else {}
+        pipe = kind.from_pretrained(
             folder,
             dtype=where.dtype,
             use_safetensors=not options.pickle or None,
@@ -202,6 +215,7 @@ def _read(source: Source, options: Options, where: Where, kind: Any, folder: Pat
             f"a whole pipeline folder with *.safetensors files ({short(error)})",
             f"fetch it again: hf download <model id> --local-dir {source.name}",
         ) from None
+    return pipe, ()
 
 
 def _control_part(card: Card) -> Part:

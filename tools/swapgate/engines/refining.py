@@ -25,7 +25,8 @@ class Refining:
         refiner = card.parts.refiner
         assert refiner is not None
         self._refiner: Refiner = refiner
-        self._pipe, self.folder = pipelines.load(pipelines.refiner_of(card), options, where)
+        found = pipelines.load(pipelines.refiner_of(card), options, where)
+        self._pipe, self.folder = found.pipe, found.folder
         self._pipe.set_progress_bar_config(disable=True)
         self._check(card)
         self._attachment = Attachment(self._pipe)

@@ -33,6 +33,7 @@ from swapgate.errors import UserError
 
 CHUNK = 8 * 2**20  # bytes that a thread reads at once: few enough to be still in the processor's cache when the device fetches them
 _MOST_THREADS = 12
+_EARLY = 3
 _SWITCH = 5e-5  # seconds: a thread that has read its chunk must not wait the usual 5 ms for the interpreter
 _LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 _CUDA: Any = torch.cuda  # without types
@@ -134,11 +135,13 @@ class Pending:
     device: torch.device
     left: int = 0
     error: BaseException | None = None
+    gate: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
     settled: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> None:
         """Blocks until every byte is on the device. Raises what a read raised."""
+        self.gate.set()
         self.settled.wait()
         if self.error is not None:
             raise self.error
@@ -163,8 +166,9 @@ class Stream:
         self._device = torch.device("cuda", _CUDA.current_device()) if device.type == "cuda" and device.index is None else device
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._files: list[int] = []
+        self._gate = threading.Event()
         count = threads or min(_MOST_THREADS, max(2, _processors() - 1))
-        self._threads = [threading.Thread(target=self._work, name=f"weights-{index}", daemon=True) for index in range(count)]
+        self._threads = [threading.Thread(target=self._work, args=(index,), name=f"weights-{index}", daemon=True) for index in range(count)]
 
     def __enter__(self) -> Self:
         self._switch = sys.getswitchinterval()
@@ -179,6 +183,7 @@ class Stream:
                 self._jobs.get_nowait()
         except Empty:
             pass
+        self._gate.set()
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -197,7 +202,7 @@ class Stream:
         """
         shards = [(path, read_header(path)) for path in paths]
         self._make_room(entry for _, entries in shards for entry in entries)
-        pending = Pending(tensors={}, device=self._device)
+        pending = Pending(tensors={}, device=self._device, gate=self._gate)
         for path, entries in shards:
             for entry in entries:
                 if entry.name in pending.tensors:
@@ -232,13 +237,15 @@ class Stream:
         for offset, parts in chunks.items():
             yield _Job(pending=pending, path=path, file=file, offset=offset, parts=parts)
 
-    def _work(self) -> None:
+    def _work(self, index: int) -> None:
         """A thread: its two buffers, then one chunk after the other, into each in turn."""
         buffers: list[_Buffer] = []
         try:
             if self._device.type == "cuda":
                 _CUDA.set_device(self._device)
             buffers += [_buffer(self._device), _buffer(self._device)]
+            if index >= _EARLY:
+                self._gate.wait()
             turns = cycle(buffers)
             with _CUDA.stream(_CUDA.Stream(self._device)) if self._device.type == "cuda" else nullcontext():
                 while (job := self._next(buffers)) is not None:

@@ -16,6 +16,7 @@ from swapgate.runs.records import Failure
 
 MODULE = "swapgate.hosts.trial_child"
 PREPARE_SECONDS = 1200.0
+LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}  # torch asks for large pages of host memory, whose first writing takes a fraction of the time
 SPARE_SECONDS = 600.0
 """Beside the card's own limit of a call: what is moved before and after it, and FLOPs that are counted."""
 
@@ -24,7 +25,7 @@ class TrialHost:
     """A process that can try one placement; it begins to import what it needs as soon as it is made."""
 
     def __init__(self) -> None:
-        self._process = Process(None, {}, module=MODULE)
+        self._process = Process(None, LARGE_PAGES, module=MODULE)
 
     def __enter__(self) -> Self:
         return self

@@ -159,8 +159,11 @@ def probe(config: Config, asked: Asked, *, start: Callable[[], Host] = TrialHost
             host, upcoming = upcoming, start() if number < len(jobs) else None
             with host:
                 for row in _rows(host, subject, placement, asked, known):
-                    tell(f"[{number}/{len(jobs)}] {row.card}, {row.placement}, {in_gib(row.limit)}: {row.tried.verdict}")
+                    tell(f"[{number}/{len(jobs)}] {row.card}, {row.placement}, {in_gib(row.limit)}: {figures(row.tried)}")
                     rows.append(row)
+    except KeyboardInterrupt:
+        tell("interrupted: what was not tried is left open")
+        rows += _left_open(jobs, asked, rows)
     finally:
         if upcoming is not None:
             upcoming.close()
@@ -201,6 +204,24 @@ def weights_here(card: Card) -> bool:
     """Whether the card's own weights can be read without a download."""
     there = hub.locate(card.source, card.revision, root=card.root, where=hub.cache())
     return there is not None and any(there.path.glob("*/*.safetensors"))
+
+
+def figures(tried: Tried) -> str:
+    """A trial in a few words."""
+    if tried.verdict != FITS:
+        return tried.verdict
+    peak = "" if tried.allocated is None else f", peak {in_gib(tried.allocated)}"
+    return f"{tried.verdict}{peak}" + ("" if tried.seconds is None else f", {tried.seconds:.3g} s an image")
+
+
+def _left_open(jobs: Sequence[tuple[Subject, Placement]], asked: Asked, rows: Sequence[Row]) -> Iterator[Row]:
+    """The rows that an interrupted probe did not come to."""
+    known = {(row.card, row.placement, row.limit) for row in rows}
+    for subject, placement in jobs:
+        for limit in asked.limits:
+            if (subject.card.id, placement.name, limit) not in known:
+                tried = Tried(verdict=NOT_TRIED, why="interrupted before")
+                yield Row(card=subject.card.id, limit=limit, placement=placement.name, tried=tried)
 
 
 def in_gib(mib: float) -> str:

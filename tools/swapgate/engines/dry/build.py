@@ -18,6 +18,8 @@ import diffusers
 import torch
 import transformers
 
+from swapgate.engines.moving import to_host
+
 SEED = 2512
 NORMS = re.compile(r"(?:^|\.)norm_(?:added_)?[qk]\.weight$")
 OUTPUTS = re.compile(r"(?:^|\.)(?:to_v|add_v_proj|to_out\.0|to_add_out|proj_out)\.weight$")
@@ -32,12 +34,12 @@ def pipeline(
     dtype: torch.dtype,
     device: torch.device,
     given: Mapping[str, Any],
-    keep: torch.device | None = None,
+    keep: bool = False,
     each: Callable[[str, torch.nn.Module], None] | None = None,
 ) -> Any:
     """The pipeline of `folder`, of class `kind` (diffusers' own class of the folder for DiffusionPipeline).
 
-    given: components that are there already (a ControlNet); the others are built. keep: where each component is put once it is built, so
+    given: components that are there already (a ControlNet); the others are built. keep: on the host, where each component is moved once it is built, so
     that a model larger than the device can be drawn on it part by part. each: is given every built model (name, model) before that.
     """
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
@@ -51,8 +53,8 @@ def pipeline(
         if isinstance(components[name], torch.nn.Module):
             if each is not None:
                 each(name, components[name])
-            if keep is not None:
-                components[name].to(keep)
+            if keep:
+                to_host(components[name])
     return kind(**components)
 
 
