@@ -166,6 +166,27 @@ class TestOrder:
             probe(find_config(project), Asked(cards=("one",), limits=(GIB,)), start=start)
         assert machine.open == 0
 
+    def test_an_interrupted_probe_keeps_what_it_found(self, project: Path) -> None:
+        """The rest is left open, and every process ends."""
+        machine = Machine()
+
+        class Interrupted(Played):
+            def attempt(self, limit: float, **given: Any) -> Tried:
+                if len(machine.asked) == 3:
+                    raise KeyboardInterrupt
+                return super().attempt(limit, **given)
+
+        def start() -> Played:
+            machine.start()
+            return Interrupted(machine)
+
+        found = probe(find_config(project), Asked(cards=("one",), limits=(24 * GIB, 80 * GIB)), start=start)
+        assert machine.open == 0
+        assert len(found.rows) == 2 * len(PLACEMENTS)
+        left = [row for row in found.rows if row.tried.why == "interrupted before"]
+        assert len(left) == len(found.rows) - 3
+        assert any(row.fits for row in found.rows)
+
 
 class TestVerdicts:
     """What a row says."""
