@@ -1,7 +1,7 @@
 """How fast a pipeline's folder comes onto a GPU, beside what its disk and its link to the host can do. Not a test.
 
     PYTHONPATH=tools python tests/benchmarks/gpu_loading.py FOLDER [--device=cuda] [--dtype=bfloat16] [--repeats=5]
-        [--ways=plain,switches,streamed] [--states=cold,warm] [--threads=16]
+        [--ways=plain,switches,streamed,locked] [--states=cold,warm] [--threads=16]
 
 A row of Markdown for every measurement, printed as soon as it is made; n, median and the whole spread. What is compared:
 
@@ -10,7 +10,7 @@ A row of Markdown for every measurement, printed as soon as it is made; n, media
     link              host to device, from locked memory (the rate that warm loads are held against) and from ordinary memory
     plain             `from_pretrained(...).to(device)`
     switches          the libraries at their fastest: `device_map`, parallel shards
-    streamed          `swapgate.engines.loading.load_pipeline`
+    streamed          `swapgate.engines.loading.load_pipeline`; locked: with its `lock`
 
 Every way and state has a process of its own. Its first load also imports the classes of the models and is a row of its own
 ("first"); the context of the device is made before. A GB is 10^9 bytes, and a load's bytes are those of its weight files.
@@ -238,6 +238,7 @@ def _way(name: str, folder: Path, dtype: Any, device: str) -> Callable[[], Any]:
         "plain": lambda: DiffusionPipeline.from_pretrained(folder, **usual).to(device),
         "switches": lambda: DiffusionPipeline.from_pretrained(folder, device_map=device, **usual),
         "streamed": lambda: load_pipeline(DiffusionPipeline, folder, dtype=dtype, device=torch.device(device), stream=True).pipe,
+        "locked": lambda: load_pipeline(DiffusionPipeline, folder, dtype=dtype, device=torch.device(device), stream=True, lock=True).pipe,
     }
     return ways[name]
 

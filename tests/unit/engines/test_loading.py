@@ -106,6 +106,10 @@ class TestSame:
         assert (sorted(loaded.streamed), loaded.notes) == (sorted(MODELS[folder.name]), ())
         assert_equal(loaded.pipe, plain(folder))
 
+    def test_a_standin_from_the_page_cache(self, folder: Path) -> None:
+        """Without copies in between."""
+        assert_equal(streamed(folder, lock=True).pipe, plain(folder))
+
     def test_shards(self, folder: Path, saved: Callable[..., Path]) -> None:
         """As `save_pretrained` writes large models."""
         sharded = saved(folder, max_shard_size="300KB")
@@ -167,7 +171,7 @@ class TestLeft:
 
     def test_a_dtype_that_is_not_known(self, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The whole folder, here."""
-        monkeypatch.setattr("swapgate.engines.streaming.DTYPES", {})
+        monkeypatch.setattr("swapgate.engines.tensor_files.DTYPES", {})
         loaded = streamed(copied)
         assert loaded.streamed == ()
         assert [" holds tensors of dtype " in note for note in loaded.notes] == [True] * len(MODELS[copied.name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from swapgate.engines import streaming
-from swapgate.engines.streaming import DTYPES, Stream, UnknownDtypeError, read_header
+from swapgate.engines.streaming import Stream
+from swapgate.engines.tensor_files import DTYPES, UnknownDtypeError, read_header
 from swapgate.errors import UserError
 
 CPU = torch.device("cpu")
@@ -39,7 +41,7 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 def loaded(*paths: Path, threads: int | None = None) -> dict[str, torch.Tensor]:
     """All tensors of files."""
-    with Stream(CPU, threads=threads) as stream:
+    with Stream(CPU, threads=threads, lock=True) as stream:
         pending = stream.add(paths)
         pending.wait()
     return pending.tensors
@@ -57,8 +59,22 @@ def entry(begin: int, end: int, shape: list[int], dtype: str = "U8") -> dict[str
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+@pytest.fixture(params=[True, False], ids=["mapped", "read"])
+def cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether files are taken to be in the page cache, and so which way they go."""
+    monkeypatch.setattr(streaming, "_is_cached", lambda *_: request.param)
+    return bool(request.param)
+
+
+@pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are taken not to be in the page cache."""
+    monkeypatch.setattr(streaming, "_is_cached", lambda *_: False)
+
+
+@pytest.mark.usefixtures("cached")
 class TestTensors:
-    """What arrives."""
+    """What arrives, by both ways."""
 
     def test_every_dtype(self, tmp_path: Path) -> None:
         """Scalars, empty tensors and odd sizes among them."""
@@ -71,12 +87,13 @@ class TestTensors:
 
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=8), chunk=st.sampled_from([64, 256, 1024, 4096]), threads=st.integers(1, 4))
-    def test_wherever_the_borders_of_chunks_fall(self, tmp_path: Path, sizes: list[int], chunk: int, threads: int) -> None:
+    def test_wherever_the_borders_of_pieces_fall(self, tmp_path: Path, sizes: list[int], chunk: int, threads: int) -> None:
         """Inside a tensor, between two, or many in one tensor; with any number of threads."""
         content = {f"t{index}": some(torch.bfloat16, size, seed=index) for index, size in enumerate(sizes)}
         save_file(content, tmp_path / "a.safetensors")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(streaming, "CHUNK", chunk)
+            patch.setattr(streaming, "WINDOW", 2 * chunk)
             found = loaded(tmp_path / "a.safetensors", threads=threads)
         assert all(same(found[name], content[name]) for name in content)
 
@@ -90,9 +107,9 @@ class TestTensors:
     def test_tensors_are_there_before_their_values(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """They can be handed on at once, and are filled where they are."""
         save_file({"t": some(torch.float32, 40)}, tmp_path / "a.safetensors")
-        go, read = threading.Event(), os.preadv
-        monkeypatch.setattr(os, "preadv", lambda *given: go.wait() and read(*given))
-        with Stream(CPU) as stream:
+        go, send = threading.Event(), streaming._Way.send
+        monkeypatch.setattr(streaming._Way, "send", lambda *given: go.wait() and send(*given))
+        with Stream(CPU, lock=True) as stream:
             pending = stream.add([tmp_path / "a.safetensors"])
             kept = pending.tensors["t"].zero_()
             assert not pending.settled.is_set()
@@ -168,9 +185,65 @@ class TestHeader:
             loaded(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
 
 
+class TestWays:
+    """Which way a piece goes."""
+
+    def ways(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+        """Names of the threads that sent pieces."""
+        names: set[str] = set()
+        send = streaming._Way.send
+
+        def told(*given: Any) -> None:
+            names.add(threading.current_thread().name.split("-")[1])
+            send(*given)
+
+        monkeypatch.setattr(streaming._Way, "send", told)
+        found = loaded(path)
+        assert same(found["t"], some(torch.float32, 30_000))
+        return names
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        """A file, just written."""
+        save_file({"t": some(torch.float32, 30_000)}, tmp_path / "a.safetensors")
+        return tmp_path / "a.safetensors"
+
+    def test_a_file_that_was_just_written_is_not_read_again(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is in the page cache; where the file system cannot tell, it is read."""
+        with path.open("rb") as file:
+            told = streaming._is_cached(file.fileno(), 0, path.stat().st_size)
+        assert self.ways(path, monkeypatch) == {"lock" if told else "read"}
+
+    def test_a_file_that_is_not_in_the_page_cache_is_read(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The system says that it would have to wait."""
+        read = os.preadv
+
+        def would_wait(file: int, into: list[Any], offset: int, flags: int = 0) -> int:
+            if flags == os.RWF_NOWAIT:
+                raise BlockingIOError
+            return read(file, into, offset, flags)
+
+        monkeypatch.setattr(os, "preadv", would_wait)
+        assert self.ways(path, monkeypatch) == {"read"}
+
+    def test_nothing_is_locked_unless_asked_for(self, path: Path) -> None:
+        """By default every file is read."""
+        with Stream(CPU) as stream:
+            stream.add([path]).wait()
+            assert not any(thread.name.startswith("weights-lock") for thread in threading.enumerate())
+
+    def test_pages_that_cannot_be_locked_are_read(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not every file system and platform can lock them."""
+        monkeypatch.setattr(streaming, "_is_cached", lambda *_: True)
+        monkeypatch.setattr(Stream, "_is_locked", lambda *_: False)
+        monkeypatch.setattr(streaming, "WINDOW", 40_960)
+        assert self.ways(path, monkeypatch) == {"read"}
+
+
 class TestFailures:
     """Whoever waits is told, and nothing stays behind."""
 
+    @pytest.mark.usefixtures("on_disk")
     def test_a_read_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """As of a broken disk."""
         save_file({"t": torch.zeros(3000)}, tmp_path / "a.safetensors")
@@ -183,6 +256,7 @@ class TestFailures:
         with pytest.raises(OSError, match="Input/output error"):
             loaded(tmp_path / "a.safetensors")
 
+    @pytest.mark.usefixtures("on_disk")
     def test_a_file_that_became_shorter(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """After its header was read."""
         save_file({"t": torch.zeros(3000)}, tmp_path / "a.safetensors")
@@ -190,6 +264,7 @@ class TestFailures:
         with pytest.raises(UserError, match="became shorter"):
             loaded(tmp_path / "a.safetensors")
 
+    @pytest.mark.usefixtures("on_disk")
     def test_a_thread_that_gets_no_buffer(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It says so instead of never answering."""
         save_file({"t": torch.zeros(3000)}, tmp_path / "a.safetensors")
@@ -197,10 +272,11 @@ class TestFailures:
         def full(*_: object) -> None:
             raise MemoryError("no memory")
 
-        monkeypatch.setattr(streaming, "_buffer", full)
+        monkeypatch.setattr(Stream, "_buffer", full)
         with pytest.raises(MemoryError, match="no memory"):
             loaded(tmp_path / "a.safetensors")
 
+    @pytest.mark.usefixtures("on_disk")
     def test_reads_in_pieces(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file system may give less than it was asked for."""
         save_file({"t": some(torch.float32, 3000)}, tmp_path / "a.safetensors")
@@ -208,21 +284,40 @@ class TestFailures:
         monkeypatch.setattr(os, "preadv", lambda file, into, offset: read(file, [into[0][:100]], offset))
         assert same(loaded(tmp_path / "a.safetensors")["t"], some(torch.float32, 3000))
 
+    @pytest.mark.usefixtures("cached")
+    def test_a_piece_that_cannot_be_sent(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As of a device that was lost."""
+        save_file({"t": torch.zeros(3000)}, tmp_path / "a.safetensors")
+
+        def lost(*_: object) -> None:
+            raise RuntimeError("the device was lost")
+
+        monkeypatch.setattr(streaming._Way, "send", lost)
+        with pytest.raises(RuntimeError, match="lost"):
+            loaded(tmp_path / "a.safetensors")
+
+    @pytest.mark.usefixtures("cached")
     def test_nothing_stays_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Threads, open files and the interpreter's switching; also when nobody waits for what was begun."""
         save_file({"t": torch.zeros(300_000)}, tmp_path / "a.safetensors")
         monkeypatch.setattr(streaming, "CHUNK", 1024)
+        monkeypatch.setattr(streaming, "WINDOW", 8192)
 
         def state() -> tuple[int, int, float]:
             return threading.active_count(), len(os.listdir("/proc/self/fd")), sys.getswitchinterval()
 
+        gc.collect()
         before = state()
         with pytest.raises(KeyError):
             self.leave(tmp_path / "a.safetensors")
+        for thread in threading.enumerate():
+            if thread.name == "weights-unlock":
+                thread.join()
+        gc.collect()
         assert state() == before
 
     def leave(self, path: Path) -> None:
         """Begins to read, and is stopped by something else."""
-        with Stream(CPU) as stream:
+        with Stream(CPU, lock=True) as stream:
             stream.add([path])
             raise KeyError

@@ -31,7 +31,8 @@ import transformers
 from diffusers.models.modeling_utils import no_init_weights
 
 from swapgate.engines.base import is_out_of_memory
-from swapgate.engines.streaming import Pending, Stream, UnknownDtypeError
+from swapgate.engines.streaming import Pending, Stream
+from swapgate.engines.tensor_files import UnknownDtypeError
 from swapgate.errors import UserError
 
 _WEIGHTS = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
@@ -70,6 +71,7 @@ def load_pipeline(
     device: torch.device,
     variant: str = "",
     stream: bool | None = None,
+    lock: bool = False,
     **given: Any,
 ) -> Loaded:
     """The pipeline of `folder` on `device`, all its parameters and buffers equal to those of `kind.from_pretrained(...).to(device)`.
@@ -81,6 +83,7 @@ def load_pipeline(
         device: where everything shall be.
         variant: of the weight files ("fp16"), "" for none.
         stream: whether to read here; by default on CUDA devices only, where it is faster.
+        lock: whether what is in the page cache is locked there instead of copied (`streaming`).
         given: parts that are there already, and other arguments of `from_pretrained`.
 
     Raises:
@@ -92,7 +95,7 @@ def load_pipeline(
         parts, notes = _parts(kind, folder, variant, given, stream=device.type == "cuda" if stream is None else stream)
     except _LeaveError as reason:
         return Loaded(pipe=kind.from_pretrained(folder, **given).to(device), notes=(_left("all", reason),))
-    with Stream(device) as reader:
+    with Stream(device, lock=lock) as reader:
         pending = _begun(reader, parts, notes)
         models = _built(pending, dtype, notes)
         pipe = kind.from_pretrained(folder, **given, **models)
@@ -138,12 +141,12 @@ def _parts(kind: Any, folder: Path, variant: str, given: Mapping[str, Any], *, s
     if not hasattr(os, "preadv"):
         raise _LeaveError("since this system has no positioned reads")
     index = _json(folder / "model_index.json")
-    if kind is diffusers.DiffusionPipeline:
-        named = index.get("_class_name")
-        kind = getattr(diffusers, named, None) if isinstance(named, str) else None
-        if kind is None:
+    if kind is diffusers.DiffusionPipeline:  # its class is imported later, beside the reading: that takes seconds
+        named, taken = index.get("_class_name"), set(index)
+        if named not in dir(diffusers):
             raise _LeaveError(f"since its class {named!r} is not one of diffusers'")
-    taken = inspect.signature(kind.__init__).parameters
+    else:
+        taken = set(inspect.signature(kind.__init__).parameters)
     parts: list[_Part] = []
     notes: list[str] = []
     for name, value in index.items():

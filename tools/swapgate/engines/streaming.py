@@ -1,130 +1,42 @@
 """Tensors of safetensors files into the memory of a device, by several threads at once.
 
 The libraries read through one memory map: page faults of one thread, then a copy from memory that the device cannot
-fetch by itself, each at a few GB/s. Here every thread reads whole chunks into buffers of its own that are locked in
-memory, and hands them to the device on a stream of its own: while one buffer is on its way, the other one is read into.
-Files then come at the rate of the disk, or, when they are in the page cache, of the link to the device. No byte is
-copied twice on the device, and none is cast. Reads go through the page cache: past it they are at most a tenth faster,
-and the next process that loads the same files would have to fetch them from the disk again.
+fetch by itself, 7 GB/s in all. Here threads read chunks into locked buffers of their own, two each: while one is on its
+way to the device, the other one is read into. Files then come at the rate of the disk; from the page cache at what
+the processor's memory can copy and the device fetch at the same time. Reads past the page cache would be a twentieth
+faster, but the next process that loads the same files would have to wait for the disk again. No byte is copied twice
+on the device, and none is cast.
 
-Format of a file: 8 bytes with the length of the header (little endian), the header as JSON, the tensors without gaps.
+With `lock`, what is in the page cache is mapped and locked, page by page of the cache itself, and the device fetches it
+from there: no processor copies it, and threads hold the interpreter for moments only, so that models are built beside
+it. Locking alone goes at 50 GB/s; whole loads have not been measured yet, so it has to be asked for.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import mmap
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
-from itertools import cycle
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import torch
 
-from swapgate.errors import UserError
+from swapgate.engines.tensor_files import Entry, damaged, read_header
 
-CHUNK = 8 * 2**20  # bytes that a thread reads at once: few enough to be still in the processor's cache when the device fetches them
-_MOST_THREADS = 12
-_EARLY = 3
-_SWITCH = 5e-5  # seconds: a thread that has read its chunk must not wait the usual 5 ms for the interpreter
-_LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
+WINDOW = 256 * 2**20  # bytes that are locked at once: locking takes its time a call, and a page
+CHUNK = 8 * 2**20  # bytes that a thread reads at once
+_READERS, _LOCKERS = 12, 2  # threads; more readers than 12 only wait for each other, and one locks while the other waits
+_SWITCH = 5e-5  # seconds: a thread that is done must not wait the usual 5 ms for the interpreter
+_READ_ONLY, _POPULATE_READ = 8, 22  # cudaHostRegisterReadOnly; MADV_POPULATE_READ of Linux 5.14, unknown to Python
 _CUDA: Any = torch.cuda  # without types
-DTYPES = MappingProxyType(
-    {
-        "F64": torch.float64,
-        "F32": torch.float32,
-        "F16": torch.float16,
-        "BF16": torch.bfloat16,
-        "F8_E4M3": torch.float8_e4m3fn,
-        "F8_E5M2": torch.float8_e5m2,
-        "I64": torch.int64,
-        "I32": torch.int32,
-        "I16": torch.int16,
-        "I8": torch.int8,
-        "U8": torch.uint8,
-        "BOOL": torch.bool,
-    }
-)
-
-
-class UnknownDtypeError(Exception):
-    """A file holds tensors of a dtype that this reader does not know."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A tensor of a file; begin, end: its bytes, counted from the file's first."""
-
-    name: str
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """A chunk of a file: the bytes from `offset` on, and which of them belong where: (first byte in the chunk, uint8 on the device)."""
-
-    pending: Pending
-    path: Path
-    file: int
-    offset: int
-    parts: list[tuple[int, torch.Tensor]]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Buffer:
-    """What a thread reads into. `sent`: whose bytes are on their way from here to the device."""
-
-    memory: mmap.mmap
-    staged: torch.Tensor
-    done: Any = None
-    sent: Pending | None = None
-
-    def settle(self) -> None:
-        """Waits until the bytes have left, and tells whom they belong to."""
-        sent, self.sent = self.sent, None
-        if sent is None:
-            return
-        try:
-            if self.done is not None:
-                self.done.synchronize()
-        except RuntimeError as error:
-            sent.fail(error)
-        else:
-            sent.arrived()
-
-
-def read_header(path: Path) -> tuple[Entry, ...]:
-    """The tensors of a file, in the order of their bytes.
-
-    Raises:
-        UserError: it is no safetensors file, or not a whole one.
-        UnknownDtypeError: see there.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = 8 + int.from_bytes(file.read(8), "little")
-        if size < 8 or start > min(size, _LONGEST_HEADER):
-            raise _damaged(path, f"{size} bytes", "a file of safetensors begins with the length of its header")
-        header = _parsed(path, file.read(start - 8))
-    header.pop("__metadata__", None)
-    entries = sorted((_entry(path, start, name, value) for name, value in header.items()), key=lambda entry: (entry.begin, entry.end))
-    ends = [start, *(entry.end for entry in entries)]
-    if any(entry.begin != before for entry, before in zip(entries, ends, strict=False)):
-        raise _damaged(path, None, "the tensors of a file follow each other without gaps")
-    if ends[-1] != size:
-        raise _damaged(path, f"{size} bytes", f"a whole file: its header promises {ends[-1]} bytes")
-    return tuple(entries)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,62 +47,114 @@ class Pending:
     device: torch.device
     left: int = 0
     error: BaseException | None = None
-    gate: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
     settled: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> None:
         """Blocks until every byte is on the device. Raises what a read raised."""
-        self.gate.set()
         self.settled.wait()
         if self.error is not None:
             raise self.error
 
-    def arrived(self) -> None:
-        """One more chunk is there."""
+    def expect(self, count: int) -> None:
+        """So many pieces will come."""
         with self.lock:
-            self.left -= 1
+            self.left += count
             if not self.left:
                 self.settled.set()
 
     def fail(self, error: BaseException) -> None:
-        """A chunk will not come."""
+        """A piece will not come."""
         self.error = error
         self.settled.set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A file that is open for as long as it is read. `mapped`: its bytes; nothing looks at them before they are in memory."""
+
+    path: Path
+    number: int
+    mapped: torch.Tensor
+    map: mmap.mmap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """A piece of a file: the bytes from `offset` on, and which of them belong where: (first byte in the piece, uint8 on the device)."""
+
+    pending: Pending
+    file: _File
+    offset: int
+    parts: list[tuple[int, torch.Tensor]]
+
+    @property
+    def length(self) -> int:
+        """Bytes up to the last that is needed."""
+        first, target = self.parts[-1]
+        return first + len(target)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Way:
+    """One piece at a time on its way to the device, on the stream of its thread."""
+
+    sent: Pending | None = None
+    done: Any = None
+
+    def send(self, job: _Job, source: torch.Tensor) -> None:
+        """Hands a piece, whose first byte is the first of `source`, to the device."""
+        for first, target in job.parts:
+            target.copy_(source[first : first + len(target)], non_blocking=True)
+        if job.pending.device.type == "cuda":
+            self.done = self.done or _CUDA.Event(blocking=True)  # who waits leaves the processor to others
+            self.done.record()
+        self.sent = job.pending
+
+    def settle(self) -> None:
+        """Waits until the piece is there, and tells whom it belongs to."""
+        sent, self.sent = self.sent, None
+        if sent is None:
+            return
+        try:
+            if self.done is not None:
+                self.done.synchronize()
+        except RuntimeError as error:
+            sent.fail(error)
+        else:
+            sent.expect(-1)
 
 
 class Stream:
     """Reads files for as long as it is open; first added, first read."""
 
-    def __init__(self, device: torch.device, *, threads: int | None = None) -> None:
+    def __init__(self, device: torch.device, *, threads: int | None = None, lock: bool = False) -> None:
+        self._may_lock = lock
         self._device = torch.device("cuda", _CUDA.current_device()) if device.type == "cuda" and device.index is None else device
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._files: list[int] = []
-        self._gate = threading.Event()
-        count = threads or min(_MOST_THREADS, max(2, _processors() - 1))
-        self._threads = [threading.Thread(target=self._work, args=(index,), name=f"weights-{index}", daemon=True) for index in range(count)]
+        self._files: list[_File] = []
+        self._locked: list[torch.Tensor] = []
+        self._to_lock: SimpleQueue[_Job | None] = SimpleQueue()
+        self._to_read: SimpleQueue[_Job | None] = SimpleQueue()
+        self._readers = threads or min(_READERS, max(2, _processors() - 1))
+        self._starting = threading.Lock()
+        self._threads: dict[str, list[threading.Thread]] = {"lock": [], "read": []}
 
     def __enter__(self) -> Self:
         self._switch = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH)
-        for thread in self._threads:
-            thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            while True:  # what nobody waits for any more
-                self._jobs.get_nowait()
-        except Empty:
-            pass
-        self._gate.set()
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
+        for queue, name in ((self._to_lock, "lock"), (self._to_read, "read")):  # lockers may still give work to readers
+            with suppress(Empty):
+                while True:  # what nobody waits for any more
+                    queue.get_nowait()
+            for _ in self._threads[name]:
+                queue.put(None)
+            for thread in self._threads[name]:
+                thread.join()
         sys.setswitchinterval(self._switch)
-        for file in self._files:
-            os.close(file)
+        threading.Thread(target=_let_go, args=(self._device, self._files, self._locked), name="weights-unlock").start()
 
     def add(self, paths: Sequence[Path]) -> Pending:
         """Begins to read all tensors of `paths`, the shards of one model, into new tensors of the device.
@@ -202,20 +166,19 @@ class Stream:
         """
         shards = [(path, read_header(path)) for path in paths]
         self._make_room(entry for _, entries in shards for entry in entries)
-        pending = Pending(tensors={}, device=self._device, gate=self._gate)
+        pending = Pending(tensors={}, device=self._device)
         for path, entries in shards:
             for entry in entries:
                 if entry.name in pending.tensors:
-                    raise _damaged(path, entry.name, "a tensor is in one file of a model, not in two")
+                    raise damaged(path, entry.name, "a tensor is in one file of a model, not in two")
                 pending.tensors[entry.name] = torch.empty(entry.shape, dtype=entry.dtype, device=self._device)
         if self._device.type == "cuda":  # memory that is used again may still be written to by what was asked before
             _CUDA.current_stream(self._device).synchronize()
-        jobs = [job for path, entries in shards for job in self._chunks(pending, path, entries)]
-        pending.left = len(jobs)
-        if not jobs:
-            pending.settled.set()
-        for job in jobs:
-            self._jobs.put(job)
+        pending.expect(1)  # so that it is not settled before all is asked for
+        for path, entries in shards:
+            if entries and entries[-1].end > entries[0].begin:
+                self._ask(pending, _opened(path), entries)
+        pending.expect(-1)
         return pending
 
     def _make_room(self, entries: Iterator[Entry]) -> None:
@@ -223,115 +186,176 @@ class Stream:
         if self._device.type == "cuda":
             torch.empty(sum(-(-(entry.end - entry.begin) // 512) * 512 for entry in entries), dtype=torch.uint8, device=self._device)
 
-    def _chunks(self, pending: Pending, path: Path, entries: Sequence[Entry]) -> Iterator[_Job]:
-        """Every chunk of a file that holds bytes of tensors."""
-        file = os.open(path, os.O_RDONLY)
+    def _ask(self, pending: Pending, file: _File, entries: Sequence[Entry]) -> None:
+        """Cuts a file into pieces for the threads."""
         self._files.append(file)
-        chunks: dict[int, list[tuple[int, torch.Tensor]]] = {}
-        for entry in entries:
-            flat = pending.tensors[entry.name].reshape(-1).view(torch.uint8) if entry.end > entry.begin else None
-            for offset in range(entry.begin // CHUNK * CHUNK, entry.end, CHUNK):
-                if flat is not None:
-                    first, last = max(entry.begin, offset), min(entry.end, offset + CHUNK)
-                    chunks.setdefault(offset, []).append((first - offset, flat[first - entry.begin : last - entry.begin]))
-        for offset, parts in chunks.items():
-            yield _Job(pending=pending, path=path, file=file, offset=offset, parts=parts)
+        whole = [(entry.begin, pending.tensors[entry.name].reshape(-1).view(torch.uint8)) for entry in entries if entry.end > entry.begin]
+        for job in _pieces(_Job(pending=pending, file=file, offset=0, parts=whole), WINDOW):
+            if self._may_lock and _is_cached(file.number, job.offset, job.offset + job.length):
+                pending.expect(1)
+                self._start("lock", _LOCKERS, self._lock)
+                self._to_lock.put(job)
+            else:
+                self._ask_readers(job)
 
-    def _work(self, index: int) -> None:
-        """A thread: its two buffers, then one chunk after the other, into each in turn."""
-        buffers: list[_Buffer] = []
+    def _ask_readers(self, job: _Job) -> None:
+        chunks = list(_pieces(job, CHUNK))
+        job.pending.expect(len(chunks))
+        self._start("read", self._readers, self._read)
+        for chunk in chunks:
+            self._to_read.put(chunk)
+
+    def _start(self, name: str, count: int, work: Callable[[], None]) -> None:
+        """The threads of one kind, once there is work for them."""
+        with self._starting:
+            if not self._threads[name]:
+                self._threads[name] = [threading.Thread(target=work, name=f"weights-{name}-{index}", daemon=True) for index in range(count)]
+                for thread in self._threads[name]:
+                    thread.start()
+
+    def _on_device(self) -> AbstractContextManager[object]:
+        """A stream of one thread."""
+        if self._device.type != "cuda":
+            return nullcontext()
+        _CUDA.set_device(self._device)
+        stream: AbstractContextManager[object] = _CUDA.stream(_CUDA.Stream(self._device))
+        return stream
+
+    def _lock(self) -> None:
+        """A thread that sends pieces from where they are in the page cache."""
+        ways = _Way(), _Way()
+        with self._on_device():
+            for turn, job in enumerate(_all(self._to_lock, ways)):
+                way = ways[turn % 2]
+                way.settle()
+                try:
+                    if self._is_locked(job):
+                        way.send(job, job.file.mapped[job.offset :])
+                    else:
+                        self._ask_readers(job)
+                        job.pending.expect(-1)
+                except Exception as error:  # whoever waits for the piece is told
+                    job.pending.fail(error)
+
+    def _is_locked(self, job: _Job) -> bool:
+        """Whether the pages of a piece could be locked. Not every file system and platform can."""
+        if self._device.type != "cuda":
+            return True
+        with suppress(OSError):  # an older kernel: then they are mapped one by one, as they are locked
+            job.file.map.madvise(_POPULATE_READ, job.offset, job.length)
+        pages = job.file.mapped[job.offset : job.offset + job.length]
+        if int(_CUDA.cudart().cudaHostRegister(pages.data_ptr(), job.length, _READ_ONLY)) == 0:
+            self._locked.append(pages)
+            return True
+        _forget_error(self._device)
+        return False
+
+    def _read(self) -> None:
+        """A thread that reads pieces from the disk, in turn into each of its two buffers."""
+        ways = _Way(), _Way()
+        buffers: list[mmap.mmap] = []
         try:
-            if self._device.type == "cuda":
-                _CUDA.set_device(self._device)
-            buffers += [_buffer(self._device), _buffer(self._device)]
-            if index >= _EARLY:
-                self._gate.wait()
-            turns = cycle(buffers)
-            with _CUDA.stream(_CUDA.Stream(self._device)) if self._device.type == "cuda" else nullcontext():
-                while (job := self._next(buffers)) is not None:
-                    _take(job, next(turns))
-        except Exception as error:  # it has no buffers; whoever waits for a chunk is told
-            for job in iter(self._jobs.get, None):
+            with self._on_device():
+                buffers += [self._buffer(), self._buffer()]
+                staged = [torch.frombuffer(buffer, dtype=torch.uint8) for buffer in buffers]
+                for turn, job in enumerate(_all(self._to_read, ways)):
+                    way = ways[turn % 2]
+                    way.settle()
+                    try:
+                        _fill(job, memoryview(buffers[turn % 2])[: job.length])
+                        way.send(job, staged[turn % 2])
+                    except Exception as error:  # whoever waits for the piece is told
+                        job.pending.fail(error)
+        except Exception as error:  # it has no buffers; whoever waits for a piece is told
+            for job in iter(self._to_read.get, None):
                 job.pending.fail(error)
-        finally:
-            if self._device.type == "cuda":
-                for buffer in buffers:
-                    _CUDA.cudart().cudaHostUnregister(buffer.staged.data_ptr())
 
-    def _next(self, buffers: Sequence[_Buffer]) -> _Job | None:
-        """The next chunk. Before it waits for one, everything that was read is on the device."""
-        try:
-            return self._jobs.get_nowait()
-        except Empty:
-            for buffer in buffers:
-                buffer.settle()
-            return self._jobs.get()
+    def _buffer(self) -> mmap.mmap:
+        """Memory that is mapped, not allocated: locked in one piece for the device, and given back at the end."""
+        memory = mmap.mmap(-1, CHUNK)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        if self._device.type == "cuda":
+            bytes_ = torch.frombuffer(memory, dtype=torch.uint8)
+            if int(_CUDA.cudart().cudaHostRegister(bytes_.data_ptr(), CHUNK, 0)) == 0:
+                self._locked.append(bytes_)
+            else:  # copies from it are slower
+                _forget_error(self._device)
+        return memory
 
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _buffer(device: torch.device) -> _Buffer:
-    """Memory that is mapped, not allocated: locked in one piece for the device, and given back at the end."""
-    memory = mmap.mmap(-1, CHUNK)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    staged = torch.frombuffer(memory, dtype=torch.uint8)
-    if device.type != "cuda":
-        return _Buffer(memory=memory, staged=staged)
-    _CUDA.cudart().cudaHostRegister(staged.data_ptr(), CHUNK, 0)  # where memory may not be locked, copies are only slower
-    return _Buffer(memory=memory, staged=staged, done=_CUDA.Event(blocking=True))  # who waits leaves the processor to those that read
+def _opened(path: Path) -> _File:
+    number = os.open(path, os.O_RDONLY)
+    mapped = mmap.mmap(number, 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it cannot be written to; it need not
+        return _File(path=path, number=number, map=mapped, mapped=torch.frombuffer(mapped, dtype=torch.uint8))
 
 
-def _take(job: _Job, buffer: _Buffer) -> None:
-    """Reads a chunk and sends it off."""
-    buffer.settle()
+def _let_go(device: torch.device, files: list[_File], locked: list[torch.Tensor]) -> None:
+    """Unlocks and closes what was read. It takes a third of a second for 30 GB of the page cache, so nobody waits for it."""
+    if locked:
+        _CUDA.set_device(device)
+    while locked:
+        _CUDA.cudart().cudaHostUnregister(locked.pop().data_ptr())
+    while files:
+        os.close(files.pop().number)
+
+
+def _pieces(job: _Job, size: int) -> Iterator[_Job]:
+    """A piece in smaller ones: each begins at a multiple of `size` in its file, and holds bytes of tensors."""
+    pieces: dict[int, list[tuple[int, torch.Tensor]]] = {}
+    for at, target in job.parts:
+        begin, end = job.offset + at, job.offset + at + len(target)
+        for offset in range(begin // size * size, end, size):
+            first, last = max(begin, offset), min(end, offset + size)
+            pieces.setdefault(offset, []).append((first - offset, target[first - begin : last - begin]))
+    for offset, parts in pieces.items():
+        yield _Job(pending=job.pending, file=job.file, offset=offset, parts=parts)
+
+
+def _is_cached(file: int, begin: int, end: int) -> bool:
+    """Whether the page cache holds these bytes, as far as a look at a page in every chunk tells."""
+    page = bytearray(1)
     try:
-        last, target = job.parts[-1]
-        _read(job, memoryview(buffer.memory)[: last + len(target)])
-        for first, target in job.parts:
-            target.copy_(buffer.staged[first : first + len(target)], non_blocking=True)
-        if buffer.done is not None:
-            buffer.done.record()
-    except Exception as error:  # whoever waits for the chunk is told
-        job.pending.fail(error)
-    else:
-        buffer.sent = job.pending
+        return all(os.preadv(file, [page], offset, os.RWF_NOWAIT) for offset in (*range(begin, end, CHUNK), end - 1))
+    except (OSError, AttributeError):  # it would have to wait for the disk; or this system cannot tell
+        return False
 
 
-def _read(job: _Job, into: memoryview) -> None:
+def _all(queue: SimpleQueue[_Job | None], ways: Sequence[_Way]) -> Iterator[_Job]:
+    """The pieces of a queue, up to its end. Before a thread waits for one, all that it sent is there."""
+    while True:
+        try:
+            job = queue.get_nowait()
+        except Empty:
+            _settle(ways)
+            job = queue.get()
+        if job is None:
+            _settle(ways)
+            return
+        yield job
+
+
+def _settle(ways: Sequence[_Way]) -> None:
+    for way in ways:
+        way.settle()
+
+
+def _fill(job: _Job, into: memoryview) -> None:
     got = 0
     while got < len(into):
-        more = os.preadv(job.file, [into[got:]], job.offset + got)
+        more = os.preadv(job.file.number, [into[got:]], job.offset + got)
         if not more:
-            raise _damaged(job.path, f"ends at byte {job.offset + got}", "a whole file; it became shorter while it was read")
+            raise damaged(job.file.path, f"ends at byte {job.offset + got}", "a whole file; it became shorter while it was read")
         got += more
 
 
-def _parsed(path: Path, text: bytes) -> dict[str, Any]:
-    try:
-        header = json.loads(text)
-    except ValueError:
-        header = None
-    if not isinstance(header, dict):
-        raise _damaged(path, None, "the header of a file of safetensors is a JSON object")
-    return header
-
-
-def _entry(path: Path, start: int, name: str, value: Any) -> Entry:
-    try:
-        dtype, shape, (begin, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
-    except (KeyError, TypeError, ValueError):
-        raise _damaged(path, name, "a tensor has dtype, shape and data_offsets") from None
-    if dtype not in DTYPES:
-        raise UnknownDtypeError(f"since {path.name} holds tensors of dtype {dtype}")
-    if end - begin != math.prod(shape) * DTYPES[dtype].itemsize:
-        raise _damaged(path, name, "the bytes of a tensor are as many as its shape and dtype need")
-    return Entry(name=name, dtype=DTYPES[dtype], shape=shape, begin=start + begin, end=start + end)
-
-
-def _damaged(path: Path, value: object, rule: str) -> UserError:
-    return UserError(
-        where=str(path), key="safetensors", value=value, rule=rule, remedy=f"fetch it again: hf download <model id> --local-dir {path.parent.parent}"
-    )
+def _forget_error(device: torch.device) -> None:
+    """The runtime keeps the error of a call for the next one that asks; torch would raise it, as if it were of its own."""
+    with suppress(RuntimeError):
+        torch.zeros(1, device=device)
