@@ -8,10 +8,12 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from swapgate.cli import judge_fit
+
 if TYPE_CHECKING:
     from swapgate.cli.common import Groups
 
-VERBS: tuple[ModuleType, ...] = ()
+VERBS: tuple[ModuleType, ...] = (judge_fit,)
 
 
 def add(groups: Groups) -> None:
