@@ -158,6 +158,28 @@ class TestPipelines:
         saved = card_of(tmp_path / "saved")
         assert np.array_equal(engine.make(call_of(dry), StageClock())[0], loaded(saved).make(call_of(saved), StageClock())[0])
 
+    def test_a_component_of_another_library_is_named(self, flux_folder: Path, tmp_path: Path, card_of: CardOf) -> None:
+        """A safety checker of a project's own cannot be drawn."""
+        import shutil
+
+        folder = tmp_path / "other"
+        shutil.copytree(flux_folder, folder)
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        (folder / "model_index.json").write_text(json.dumps(index | {"image_encoder": ["my_own", "Checker"]}), encoding="utf-8")
+        with pytest.raises(UserError, match=r"image_encoder = 'my_own'[\s\S]*\[null, null\]"):
+            loaded(card_of(folder, weights="dry"))
+
+    def test_the_size_of_what_is_drawn_is_known_beforehand(self, flux_folder: Path, card_of: CardOf) -> None:
+        """By published counts, with the refiner; of a local folder by its files."""
+        from swapgate.card_parts import Refiner
+        from swapgate.engines.dry.counts import PARAMETERS, drawn_bytes
+
+        refiner = Refiner(source="black-forest-labs/FLUX.1-dev", pipeline="FluxImg2ImgPipeline", call={"strength": 0.3, "guidance_scale": 3.5})
+        chain = card_of(flux_folder, source="Qwen/Qwen-Image-2512", weights="dry", parts=Parts(refiner=refiner))
+        assert drawn_bytes(chain) == 2 * (sum(PARAMETERS["qwen-image"].values()) + sum(PARAMETERS["flux-1-dev"].values()))
+        assert drawn_bytes(card_of(flux_folder, weights="dry")) == sum(file.stat().st_size for file in flux_folder.rglob("*.safetensors"))
+        assert drawn_bytes(card_of(flux_folder, source="some/model", weights="dry")) is None
+
     def test_a_model_of_unknown_size_says_what_to_do(self, qwen_folder: Path, tmp_path: Path, card_of: CardOf) -> None:
         """Its configurations are small and can be fetched alone."""
         card = card_of(qwen_folder, source="some/model", weights="dry", root=tmp_path)

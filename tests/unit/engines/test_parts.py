@@ -108,8 +108,32 @@ class TestLora:
     def test_a_lora_without_strength_is_an_error(self, lora: str, qwen_folder: Path, card_of: CardOf, call_of: CallOf) -> None:
         """It is loaded, it has layers, and it does nothing."""
         card = card_of(qwen_folder, parts=Parts(loras=(Lora(source=lora, adapter="a", scale=0.0),)))
-        with pytest.raises(FeatureInactiveError, match="LoRA a, which did not act"):
-            picture(loaded(card), call_of(card))
+        engine = loaded(card)
+        for _ in range(2):  # every call of the process, not only the first
+            with pytest.raises(FeatureInactiveError, match="LoRA a, which did not act"):
+                picture(engine, call_of(card))
+
+    def test_memory_that_runs_out_in_the_proof_leaves_the_lora_on_and_is_tried_again(
+        self, lora: str, qwen_folder: Path, card_of: CardOf, call_of: CallOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The picture was made, and the next one is made with the LoRA, too."""
+        from swapgate.engines.proofs import Proofs
+
+        card = card_of(qwen_folder, parts=Parts(loras=(Lora(source=lora, adapter="a"),)))
+        whole = picture(loaded(card), call_of(card))[0]
+        engine, denoise, turns = loaded(card), Proofs._denoise, list[int]()
+
+        def failing(self: Proofs, changed: Any) -> Any:
+            turns.append(1)
+            if len(turns) == 2:
+                raise MemoryError("no room")
+            return denoise(self, changed)
+
+        monkeypatch.setattr(Proofs, "_denoise", failing)
+        assert np.array_equal(picture(engine, call_of(card))[0], whole)
+        assert engine.notes() == ("proof: memory ran out, the next call tries again",)
+        assert np.array_equal(picture(engine, call_of(card))[0], whole)
+        assert engine.notes()[0].startswith("LoRA a: ")
 
     def test_the_proof_is_outside_of_the_measured_time_and_forwards(self, lora: str, qwen_folder: Path, card_of: CardOf, call_of: CallOf) -> None:
         """The forwards of the proof are not the call's."""
@@ -144,6 +168,18 @@ class TestControl:
         with pytest.raises(FeatureInactiveError, match="ControlNet, which did not act"):
             picture(loaded(card), call_of(card))
 
+    def test_a_control_net_that_begins_later_is_proved_where_it_acts(
+        self, control: Control, flux_folder: Path, card_of: CardOf, call_of: CallOf
+    ) -> None:
+        """In the steps before it says nothing."""
+        from dataclasses import replace
+
+        call = {"num_inference_steps": 4, "guidance_scale": 3.5, "max_sequence_length": 32}
+        card = card_of(flux_folder, pipeline="FluxControlNetPipeline", call=call, parts=Parts(control=replace(control, start=0.5)))
+        engine = loaded(card)
+        picture(engine, call_of(card))
+        assert engine.notes()[0].startswith("ControlNet: ")
+
     def test_a_class_that_does_not_exist_is_named(self, control: Control, flux_folder: Path, card_of: CardOf) -> None:
         """With its remedy."""
         from dataclasses import replace
@@ -167,6 +203,11 @@ class TestRefiner:
         other, clock = picture(engine, call_of(chain))
         assert not np.array_equal(one, other)
         assert clock.forwards == 4
+        times = clock.times(queue=0.0)
+        assert len(times.steps) == 4
+        assert times.text is not None
+        assert times.decode is not None
+        assert times.text + sum(times.steps) + times.decode <= times.total  # no stage is counted twice
         assert engine.identity().weights != loaded(plain).identity().weights
 
     def test_a_region_leaves_the_rest_of_the_picture(self, qwen_folder: Path, flux_folder: Path, card_of: CardOf, call_of: CallOf) -> None:

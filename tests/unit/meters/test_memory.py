@@ -169,12 +169,13 @@ def test_a_devices_peak_so_far_is_read_from_the_allocators_books() -> None:
 
     class Cuda:
         def memory_stats_as_nested_dict(self, device: str) -> dict[str, dict[str, dict[str, int]]]:
-            assert device == "cuda:1"
-            return {"allocated_bytes": {"all": {"current": 1 * MIB, "peak": 300 * MIB}}}
+            return {"allocated_bytes": {"all": {"current": 1 * MIB, "peak": {"cuda:0": 50, "cuda:1": 300}[device] * MIB}}}
 
     meter = CudaMemory.__new__(CudaMemory)
-    meter._cuda, meter._device = Cuda(), "cuda:1"
+    meter._cuda, meter._devices = Cuda(), ("cuda:1",)
     assert meter.so_far() == 300
+    meter._devices = ("cuda:0", "cuda:1")  # a model that is spread over both
+    assert meter.so_far() == 350
 
 
 def test_before_there_is_a_meter_the_peak_is_that_of_the_process() -> None:

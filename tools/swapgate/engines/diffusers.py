@@ -72,6 +72,7 @@ class DiffusersEngine:
     def load(self) -> None:
         self.assemble()
         self.place()
+        _let_go()  # what was there only meanwhile (weights before they were quantised) is not the model's
 
     def assemble(self, *, on_host: bool = False, each: pipelines.Each | None = None) -> None:
         """Everything of `load` but the placing; on_host: no component stays on the device, each: see `pipelines.load`."""
@@ -144,7 +145,7 @@ class DiffusersEngine:
         return self._where
 
     def meters(self) -> Meters:
-        return meters_for(str(self._where.device))
+        return meters_for(str(self._where.device), spread=bool(self._options.device_map))
 
     def make(self, call: Call, clock: StageClock) -> list[Pixels]:
         self._notes = []

@@ -96,6 +96,8 @@ def folder_of(source: Source, options: Options, kind: Any) -> Path:
     if local.is_dir():
         return local
     if source.card.dry:
+        if options.device_map:
+            raise source.wrong("weights", "dry", "dry weights are drawn on one device", "remove options.device_map, or probe its placements")
         return dry_folder(source)
     named: Mapping[str, Any] = {"revision": source.revision, "variant": options.variant or None}
     try:
@@ -146,7 +148,10 @@ def load(source: Source, options: Options, where: Where, *, given: Mapping[str, 
         quantising.check(pipe, smaller, source.card)
         return Read(pipe=pipe, folder=folder)
     components |= quantising.files(smaller, source.card, folder, where.dtype)
-    pipe, notes = _read(source, options, where, kind, folder, components | quantising.arguments(smaller, source.card, folder, where.dtype))
+    # Weights that are cast to fp8 would be there whole before, on a device that may be too small for that.
+    straight = not (where.offloaded or options.device_map or options.pickle or (smaller and smaller.method != "gguf"))
+    more = components | quantising.arguments(smaller, source.card, folder, where.dtype)
+    pipe, notes = _read(source, options, where, kind, folder, more, straight=straight)
     return Read(pipe=pipe, folder=folder, notes=notes)
 
 
@@ -172,7 +177,11 @@ def control(card: Card, where: Where) -> Any:
     reader: Any = kind
     try:
         return reader.from_pretrained(
-            str(local) if local.is_dir() else named.source, revision=named.revision, dtype=where.dtype, local_files_only=offline()
+            str(local) if local.is_dir() else named.source,
+            revision=named.revision,
+            dtype=where.dtype,
+            local_files_only=offline(),
+            use_safetensors=True,
         )
     except (OSError, ValueError) as error:
         rule = f"a ControlNet of class {named.model} ({short(error)})"
@@ -190,12 +199,14 @@ def short(error: Exception, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _read(source: Source, options: Options, where: Where, kind: Any, folder: Path, more: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
+def _read(
+    source: Source, options: Options, where: Where, kind: Any, folder: Path, more: Mapping[str, Any], *, straight: bool
+) -> tuple[Any, tuple[str, ...]]:
     """The pipeline, and notes; straight onto the device by `loading`, but where its weights do not all go there as they lie in their files."""
     from safetensors import SafetensorError
 
     try:
-        if not (where.offloaded or options.device_map or options.pickle or "quantization_config" in more):
+        if straight:
             found = loading.load_pipeline(kind, folder, dtype=where.dtype, device=where.device, variant=options.variant, **more)
             return found.pipe, found.notes if where.device.type == "cuda" else ()
         spread: dict[str, Any] = {"device_map": BALANCED} if options.device_map else {}

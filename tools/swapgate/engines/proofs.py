@@ -15,9 +15,11 @@ import torch
 from swapgate.cards import Card
 from swapgate.engines import quantising
 from swapgate.engines.adapting import lora_layers
+from swapgate.engines.base import is_out_of_memory
 from swapgate.engines.diffusers_options import Options
 from swapgate.engines.faults import denoiser
 
+MOST_TRIES = 3
 _CONTROLS = ("controlnet_block_samples", "controlnet_single_block_samples")
 
 
@@ -33,7 +35,8 @@ class Proofs:
         self._counts: dict[str, int] = {}
         self._first: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
         self._forwards = 0
-        self._left = True
+        self._left = MOST_TRIES
+        self._inactive: FeatureInactiveError | None = None
         self._handles = [denoiser(pipe).register_forward_pre_hook(self._keep, with_kwargs=True)]
         if options.cache:
             self._handles.append(_middle(denoiser(pipe)).register_forward_pre_hook(lambda *_: self._count("computed")))
@@ -42,22 +45,38 @@ class Proofs:
             pipe.vae.tiled_decode = self._tiled
 
     def prove(self) -> tuple[str, ...]:
-        """What acted, one line each, after the first call; nothing after others.
+        """What acted, one line each, after the first call; nothing after others. Where memory runs out, the next call tries once more.
 
         Raises:
-            FeatureInactiveError: something that the card asks for did not act.
+            FeatureInactiveError: something that the card asks for did not act; after every call from then on.
         """
+        if self._inactive:
+            raise self._inactive
         if not self._left:
             return ()
-        self._left = False
+        try:
+            with torch.no_grad():
+                found = tuple(self._all())
+        except FeatureInactiveError as error:
+            self._inactive = error
+            raise
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._left -= 1
+            return (f"proof: memory ran out, {'the next call tries again' if self._left else 'so what the card asks for is not proved'}",)
+        finally:
+            if self._options.offload == "model":
+                self._pipe.maybe_free_model_hooks()  # a forward of its own leaves the denoiser on the device
+        self._done()
+        return found
+
+    def _done(self) -> None:
+        self._left, self._first = 0, None
         for handle in self._handles:
             handle.remove()
         if self._options.vae_tiling:
             self._pipe.vae.tiled_decode = self._untiled
-        with torch.no_grad():
-            found = tuple(self._all())
-        self._first = None
-        return found
 
     def _all(self) -> Iterator[str]:
         yield from self._quantised()
@@ -75,8 +94,10 @@ class Proofs:
         names, scales = [lora.adapter for lora in loras], [lora.scale for lora in loras]
         for off in range(len(loras)):
             self._pipe.set_adapters(names, [0.0 if number == off else scale for number, scale in enumerate(scales)])
-            share = _moved(self._denoise({}), whole)
-            self._pipe.set_adapters(names, scales)
+            try:
+                share = _moved(self._denoise({}), whole)
+            finally:
+                self._pipe.set_adapters(names, scales)
             said = f"{lora_layers(self._pipe, names[off])} layers, the denoiser's first output moves by {100 * share:.3g} %"
             yield _acted(f"LoRA {names[off]}", said, share)
 
@@ -117,7 +138,7 @@ class Proofs:
 
     def _keep(self, _module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self._forwards += 1
-        if self._first is None:
+        if self._first is None or (self._card.parts.control and not _controlled(self._first[1])):
             self._first = (args, dict(kwargs))
 
     def _tiled(self, *args: Any, **kwargs: Any) -> Any:
@@ -126,6 +147,11 @@ class Proofs:
 
     def _count(self, name: str) -> None:
         self._counts[name] = self._counts.get(name, 0) + 1
+
+
+def _controlled(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a ControlNet says anything to a forward: one that begins later gives zeros until then."""
+    return any(bool(sample.any()) for name in _CONTROLS for sample in kwargs.get(name) or ())
 
 
 def _moved(one: torch.Tensor, whole: torch.Tensor) -> float:

@@ -47,6 +47,7 @@ class Refining:
         """
         before = clock.forwards or 0
         self._attachment.clock = clock
+        clock.between()
         try:
             arguments = {**self._refiner.call, **given, **self._mask(given), "image": _images(pictures), **self._attachment.arguments()}
             found = self._pipe(**arguments).images

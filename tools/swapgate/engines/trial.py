@@ -219,7 +219,11 @@ class Trial:
         """FLOPs of one step."""
         assert self._inputs is not None
         self._at("counting FLOPs")
-        return self._inputs.flops()
+        try:
+            return self._inputs.flops()
+        finally:
+            if self._placement.offload == "model":
+                self._engine.pipe.maybe_free_model_hooks()  # a forward of its own leaves the denoiser on the device
 
     def _planned(self, steps: int) -> int:
         unequal = self._card.parts.refiner is not None or bool(self._card.options.get("cache"))

@@ -40,6 +40,7 @@ class StageClock:
         self._text = self._decode = self._first_step = self._total = self._mark = None  # type: float | None
         self._steps: list[float] = []
         self._forwards: int | None = None
+        self._waits = False
         self._tell("call")
         self._start = self._idle_now()
 
@@ -66,11 +67,15 @@ class StageClock:
 
     def forward(self) -> None:
         """The denoiser is about to run once; the first time begins the first step."""
-        if self._forwards is None:
-            self._forwards = 0
-            self._tell("step 1")
-            self._mark = self._idle_now()
+        if self._forwards is None or self._waits:
+            self._forwards = self._forwards or 0
+            self._tell(f"step {len(self._steps) + 1}")
+            self._mark, self._waits = self._idle_now(), False
         self._forwards += 1
+
+    def between(self) -> None:
+        """Another denoiser follows: what is before its first forward belongs to no step."""
+        self._mark, self._waits = None, True
 
     def step_end(self) -> None:
         """A denoising step has ended, and the next begins."""

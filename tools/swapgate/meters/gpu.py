@@ -6,6 +6,8 @@ Nothing here fails: what cannot be read is None, and the reason is a note.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from swapgate.meters.foreign import Foreign
 from swapgate.meters.in_use import held_here
@@ -44,8 +46,11 @@ def accelerator_slug(device: str) -> str:
     return f"cpu-{slug(cpu_model())}".rstrip("-")
 
 
-def meters_for(device: str) -> Meters:
-    """The meters of a torch device: "cpu", "cuda" or "cuda:<n>"."""
+_SUMMED = "process memory: not told of a model that is spread over devices; allocated and reserved are summed over them"
+
+
+def meters_for(device: str, *, spread: bool = False) -> Meters:
+    """The meters of a torch device: "cpu", "cuda" or "cuda:<n>"; spread: of that one and every other CUDA device, over which a model is spread."""
     resident, notes = resident_peak()
     if not device.startswith("cuda"):
         held, remark = held_here()
@@ -59,18 +64,26 @@ def meters_for(device: str) -> Meters:
     import torch
 
     where = torch.device(device)
+    used = [torch.device("cuda", number) for number in range(torch.cuda.device_count())] if spread else [where]
     nvml = Nvml(str(torch.cuda.get_device_properties(where).uuid))
     return Meters(
-        memory=CudaMemory(where, resident, nvml.process_mib),
+        memory=CudaMemory(used, resident, (lambda: None) if spread else nvml.process_mib),
         accelerator=accelerator_slug(device),
         device_name=torch.cuda.get_device_name(where),
-        synchronise=lambda: torch.cuda.synchronize(where),
+        synchronise=lambda: _wait_for(used),
         health=nvml.health,
         neighbours=Neighbours(),
         foreign=Foreign(nvml.device, lambda: torch.cuda.memory_reserved(where) / MIB),
         devices=_devices(nvml.device.uuid),
-        notes=notes + nvml.notes,
+        notes=(*notes, *nvml.notes, *([_SUMMED] if spread else [])),
     )
+
+
+def _wait_for(devices: Sequence[Any]) -> None:
+    import torch
+
+    for one in devices:
+        torch.cuda.synchronize(one)
 
 
 def _devices(first: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import mmap
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -136,32 +136,41 @@ class CpuMemory:
 
 
 class CudaMemory:
-    """Meter of an engine on a CUDA device; `process` asks NVML for this process's MiB on the device, or gives None."""
+    """Meter of an engine on CUDA devices, summed over them; `process` asks NVML for this process's MiB there, or gives None.
 
-    def __init__(self, device: Any, resident: ResidentPeak, process: Callable[[], float | None]) -> None:
+    The peaks of several devices need not come at the same moment: their sum is what they have to have together.
+    """
+
+    def __init__(self, devices: Sequence[Any], resident: ResidentPeak, process: Callable[[], float | None]) -> None:
         import torch
 
         self._cuda: Any = torch.cuda
-        self._device, self._resident, self._process = device, resident, process
+        self._devices, self._resident, self._process = tuple(devices), resident, process
 
     def begin(self) -> None:
-        self._cuda.reset_peak_memory_stats(self._device)
+        for device in self._devices:
+            self._cuda.reset_peak_memory_stats(device)
         self._resident.reset()
 
     def end(self) -> Memory:
-        self._cuda.synchronize(self._device)
+        for device in self._devices:
+            self._cuda.synchronize(device)
         return Memory(
-            allocated=self._cuda.max_memory_allocated(self._device) / MIB,
-            reserved=self._cuda.max_memory_reserved(self._device) / MIB,
+            allocated=self._summed(self._cuda.max_memory_allocated),
+            reserved=self._summed(self._cuda.max_memory_reserved),
             process=self._process(),
             resident=self._resident.peak(),
-            held=self._cuda.memory_allocated(self._device) / MIB,
+            held=self._summed(self._cuda.memory_allocated),
         )
+
+    def _summed(self, figure: Callable[[Any], int]) -> float:
+        return sum(figure(device) for device in self._devices) / MIB
 
     def so_far(self) -> float:
         """From the allocator's own books: nothing is asked of the device, which may be lost, and nothing is waited for."""
-        books = self._cuda.memory_stats_as_nested_dict(self._device)  # a tenth of the time of max_memory_allocated, which flattens them
-        return float(books["allocated_bytes"]["all"]["peak"]) / MIB
+        # A tenth of the time of max_memory_allocated, which flattens the books.
+        books = [self._cuda.memory_stats_as_nested_dict(device) for device in self._devices]
+        return float(sum(book["allocated_bytes"]["all"]["peak"] for book in books)) / MIB
 
 
 def known_peak() -> float | None:

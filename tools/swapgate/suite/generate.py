@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swapgate.cards import Card
+from swapgate.engines.dry.counts import drawn_bytes
 from swapgate.errors import UserError
 from swapgate.hosts.process import Host, HostFailed
 from swapgate.hosts.variations import PLAIN, Variation, at_hand, numbered
@@ -25,7 +26,7 @@ from swapgate.runs.pixels import Pixels
 from swapgate.runs.records import Failure, Generation, Loaded
 from swapgate.suite.devices import VISIBLE, Device, free_bytes
 from swapgate.suite.progress import Progress
-from swapgate.suite.readahead import ReadAhead
+from swapgate.suite.readahead import ReadAhead, weight_files
 from swapgate.suite.seats import Seat
 from swapgate.suite.writer import Writer
 
@@ -256,11 +257,10 @@ def _failed(call: Call, index: int, failure: Failure) -> Generation:
 
 
 def _weights_bytes(card: Card) -> int | None:
-    """Bytes of a card's weight files; None for a model that is not in a folder here: nothing says how large it is."""
+    """Bytes of everything that loading a card reads, or draws; None where that is not here, so that nothing says how large it is."""
     if card.engine == "scripted":
         return 0
-    folder = card.root / card.source
-    return sum(path.stat().st_size for path in folder.rglob("*.safetensors")) or None if folder.is_dir() else None
+    return drawn_bytes(card) if card.dry else sum(file.stat().st_size for file in weight_files(card)) or None
 
 
 def _free_bytes(devices: Sequence[Device] = ()) -> int:

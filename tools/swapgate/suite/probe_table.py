@@ -40,10 +40,16 @@ def answers(subject: Subject, probe: Probe) -> Iterator[str]:
     for limit in probe.asked.limits:
         fitting = [row for row in probe.of(subject.card.id, limit) if row.fits]
         if not fitting:
-            yield f"{in_gib(limit)}: does not fit in any placement that was tried"
+            yield f"{in_gib(limit)}: {_without(probe.of(subject.card.id, limit))}"
             continue
         best = min(fitting, key=lambda row: row.tried.seconds or float("inf"))
         yield f"{in_gib(limit)}: fits in {len(fitting)} placements; the fastest is {best.placement}, {_figure(best.tried.seconds)} s an image"
+
+
+def _without(rows: Sequence[Row]) -> str:
+    """The answer where no placement fitted: no, or not known."""
+    left = [row.placement for row in rows if row.tried.verdict not in (OUT_OF_MEMORY, HOST_MEMORY) and "either" not in row.tried.why]
+    return f"not known: {', '.join(left)} could not be tried" if left else "does not fit in any placement"
 
 
 def cells(row: Row) -> tuple[str, ...]:

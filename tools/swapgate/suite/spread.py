@@ -80,7 +80,12 @@ class Spread:
             raise self.failed.pop(model)
 
     def await_scale(self, suite: Suite, card: Card) -> None:
-        """Wait until no model before this one can set a scale that it is scored on. Not to be called under the suite's lock."""
+        """Wait until no model before this one can set a scale that it is scored on. Not to be called under the suite's lock.
+
+        Nobody scores pictures of dry weights.
+        """
+        if card.dry:
+            return
         before = [one for one in suite.setup.models[: _place(suite, card)] if judge_name(one) == judge_name(card)]
         languages = {language for task in suite.setup.tasks[card.id] for language in task.prompts} - {*stated_scale(card)}
 

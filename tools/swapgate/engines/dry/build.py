@@ -19,6 +19,7 @@ import torch
 import transformers
 
 from swapgate.engines.moving import to_host
+from swapgate.errors import UserError
 
 SEED = 2512
 NORMS = re.compile(r"(?:^|\.)norm_(?:added_)?[qk]\.weight$")
@@ -85,6 +86,14 @@ def _component(folder: Path, named: list[Any], dtype: torch.dtype, device: torch
     library, kind_name = named
     if library is None or kind_name is None:
         return None
+    if library not in ("diffusers", "transformers"):
+        raise UserError(
+            where=str(folder.parent / "model_index.json"),
+            key=folder.name,
+            value=library,
+            rule="dry weights are of components of diffusers and transformers",
+            remedy=f"leave {folder.name} out of the folder: [null, null]",
+        )
     kind = getattr(diffusers if library == "diffusers" else transformers, kind_name)
     if isinstance(kind, type) and issubclass(kind, torch.nn.Module):
         return component(folder, kind, dtype=dtype, device=device)
