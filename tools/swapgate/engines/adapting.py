@@ -10,9 +10,10 @@ import torch
 
 from swapgate.card_parts import Lora, Scalar
 from swapgate.cards import Card
+from swapgate.engines import fetching
 from swapgate.engines.diffusers_options import Options
 from swapgate.engines.faults import denoiser
-from swapgate.engines.pipelines import Where, offline, short
+from swapgate.engines.pipelines import Where, download_command, room, short
 from swapgate.errors import UserError
 from swapgate.meters.host_free import host_free_mib
 from swapgate.meters.memory import MIB
@@ -143,12 +144,16 @@ def _read_lora(pipe: Any, lora: Lora, card: Card, key: str) -> None:
         named["revision"] = lora.revision
     try:
         pipe.load_lora_weights(
-            str(local) if local.exists() else lora.source, adapter_name=lora.adapter, local_files_only=offline(), use_safetensors=True, **named
+            str(local) if local.exists() else lora.source,
+            adapter_name=lora.adapter,
+            local_files_only=fetching.offline(),
+            use_safetensors=True,
+            **named,
         )
     except (OSError, ValueError) as error:
-        raise _wrong(
-            card, key, lora.source, f"a LoRA that this pipeline can load ({short(error)})", "correct the path, or pip install peft"
-        ) from None
+        rule = f"a LoRA that this pipeline can load, by peft ({short(error)}){room(card)}"
+        fetch = download_command(lora.source, lora.revision, *filter(None, [lora.weight_name]))
+        raise _wrong(card, key, lora.source, rule, f"{fetch}; correct the path if it is a local one; pip install peft if that is missing") from None
 
 
 def _dry_lora(pipe: Any, lora: Lora, card: Card) -> None:

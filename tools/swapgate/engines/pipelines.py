@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ import diffusers
 import torch
 
 from swapgate.cards import Card
-from swapgate.engines import loading, quantising
+from swapgate.engines import fetching, loading, quantising
 from swapgate.engines.diffusers_options import BALANCED, Options
 from swapgate.engines.dry import build, skeleton
 from swapgate.engines.dry.architectures import ARCHITECTURES, CONTROLS, Part, of_source
@@ -101,10 +100,11 @@ def folder_of(source: Source, options: Options, kind: Any) -> Path:
         return dry_folder(source)
     named: Mapping[str, Any] = {"revision": source.revision, "variant": options.variant or None}
     try:
-        return Path(kind.download(source.name, use_safetensors=not options.pickle or None, local_files_only=offline(), **named))
+        return Path(kind.download(source.name, use_safetensors=not options.pickle or None, local_files_only=fetching.offline(), **named))
     except (OSError, ValueError) as error:
-        rule = f"the weights must be in the Hub's cache or downloadable ({short(error)}){_room(source.card)}"
-        raise source.wrong("source", source.name, rule, download_command(source.name, source.revision, gated=source.card.gated)) from None
+        rule = f"the weights must be in the Hub's cache or downloadable ({short(error)}){room(source.card)}"
+        remedy = download_command(source.name, source.revision, *fetching.OF_PIPELINE, gated=source.card.gated)
+        raise source.wrong("source", source.name, rule, remedy) from None
 
 
 def dry_folder(source: Source) -> Path:
@@ -120,10 +120,10 @@ def dry_folder(source: Source) -> Path:
     return skeleton.write(found, _temporary())
 
 
-def download_command(name: str, revision: str | None, *, gated: bool = False) -> str:
-    """What fetches the weights of a Hub id."""
-    login = "   (gated: accept its licence on the Hub, then hf auth login)" if gated else "   (a gated model also needs: hf auth login)"
-    return f"hf download {name}{f' --revision {revision}' if revision else ''}{login}"
+def download_command(name: str, revision: str | None, *rest: str, gated: bool = False) -> str:
+    """What fetches a Hub id, or files of it, as it can be pasted into a shell."""
+    login = "accept its licence on the Hub, then: hf auth login" if gated else "a gated one also needs: hf auth login"
+    return f"{fetching.command(name, revision, *rest)}   # {login}"
 
 
 def load(source: Source, options: Options, where: Where, *, given: Mapping[str, Any] | None = None, each: Each | None = None) -> Read:
@@ -180,17 +180,12 @@ def control(card: Card, where: Where) -> Any:
             str(local) if local.is_dir() else named.source,
             revision=named.revision,
             dtype=where.dtype,
-            local_files_only=offline(),
+            local_files_only=fetching.offline(),
             use_safetensors=True,
         )
     except (OSError, ValueError) as error:
-        rule = f"a ControlNet of class {named.model} ({short(error)})"
+        rule = f"a ControlNet of class {named.model} ({short(error)}){room(card)}"
         raise source.wrong("source", named.source, rule, download_command(named.source, named.revision)) from None
-
-
-def offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids downloads."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 
 def short(error: Exception, limit: int = 300) -> str:
@@ -243,9 +238,9 @@ def _control_part(card: Card) -> Part:
     return CONTROLS[named.source]
 
 
-def _room(card: Card) -> str:
+def room(card: Card) -> str:
     """The size of the download where the card states it, and the room for it."""
-    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub")
+    cache = fetching.cache()
     there = next((folder for folder in (cache, *cache.parents) if folder.is_dir()), Path("/"))
     free = shutil.disk_usage(there).free / 2**30
     size = f"{card.download_gib:.0f} GiB to fetch" if card.download_gib else "size not stated in the card"

@@ -15,6 +15,7 @@ import torch
 
 from swapgate.card_parts import Quantisation
 from swapgate.cards import Card
+from swapgate.engines import fetching
 from swapgate.errors import UserError
 
 FLOAT8 = torch.float8_e4m3fn
@@ -44,13 +45,18 @@ def files(smaller: Quantisation | None, card: Card, folder: Path, dtype: torch.d
         if local.is_file()
         else f"https://huggingface.co/{'/'.join(smaller.file.split('/')[:2])}/blob/main/{'/'.join(smaller.file.split('/')[2:])}"
     )
-    made = kind.from_single_file(
-        file,
-        quantization_config=diffusers.GGUFQuantizationConfig(compute_dtype=dtype),
-        config=str(folder),
-        subfolder="transformer",
-        torch_dtype=dtype,
-    )
+    configured = {"config": str(folder), "subfolder": "transformer", "torch_dtype": dtype, "local_files_only": fetching.offline()}
+    try:
+        made = kind.from_single_file(file, quantization_config=diffusers.GGUFQuantizationConfig(compute_dtype=dtype), **configured)
+    except (OSError, ValueError) as error:
+        owner, name, *rest = smaller.file.split("/")
+        raise UserError(
+            where=str(card.path),
+            key="quantisation.file",
+            value=smaller.file,
+            rule=f"a GGUF file of this transformer ({' '.join(str(error).split())[:300]})",
+            remedy=f"correct the path, or: {fetching.command(f'{owner}/{name}', None, '/'.join(rest))}",
+        ) from None
     return {"transformer": made}
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 
 from swapgate.cards import DRY, Card, read_cards
 from swapgate.config import Config
+from swapgate.engines import fetching
 from swapgate.engines.placements import ERROR, FITS, NOT_TRIED, PLACEMENTS, Placement, Prepared, Tried
 from swapgate.engines.registry import ENGINES
 from swapgate.errors import UserError
@@ -202,7 +203,7 @@ def subjects(config: Config, asked: Asked) -> tuple[Subject, ...]:
 
 def weights_here(card: Card) -> bool:
     """Whether the card's own weights can be read without a download."""
-    there = hub.locate(card.source, card.revision, root=card.root, where=hub.cache())
+    there = hub.locate(card.source, card.revision, root=card.root, where=fetching.cache())
     return there is not None and any(there.path.glob("*/*.safetensors"))
 
 

@@ -19,6 +19,7 @@ METHODS: Mapping[str, str] = {"nf4": "bitsandbytes", "int8": "bitsandbytes", "to
 """The package that a quantisation needs (as `engines.quantising.NEEDS`, which cannot be read without torch)."""
 _ATTENTION: Mapping[str, str] = {"flash": "flash_attn", "flash_varlen": "flash_attn", "sage": "sageattention", "xformers": "xformers"}
 _PIP: Mapping[str, str] = {"flash_attn": "flash-attn", "open_clip": "open-clip-torch"}
+_READING = ("rapidocr", "onnxruntime")  # as `metrics.text_reader.PACKAGES`
 _LEAST = 0.9  # of the free memory that an estimate may take before it is called tight
 _WAYS = 4
 
@@ -43,6 +44,19 @@ def of_packages(card: Card) -> Iterator[Check]:
         yield Check(name="packages", state=NO, said=said, remedy="correct the name, or pip install --upgrade diffusers")
     elif needs:
         yield Check(name="packages", state=OK, said=", ".join(needs))
+
+
+def of_text(tasks: Sequence[Task]) -> Iterator[Check]:
+    """What reads the text that tasks ask for; nothing where none does."""
+    asking = [task.id for task in tasks if task.text and "text" in task.checks]
+    missing = [module for module in _READING if not installed(module)]
+    if not asking:
+        return
+    if missing:
+        said = f"{', '.join(missing)} not installed: whether the text of {', '.join(asking)} is readable will not be judged"
+        yield Check(name="text", state=NOTE, said=said, remedy='pip install "swapgate[text]"')
+    else:
+        yield Check(name="text", state=OK, said=", ".join(_READING))
 
 
 def of_device(card: Card, machine: Machine) -> Iterator[Check]:

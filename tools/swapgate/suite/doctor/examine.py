@@ -52,4 +52,6 @@ def _checks(card: Card, tasks: Sequence[Task], machine: Machine) -> Iterator[Che
         yield from equipment.of_device(card, machine)
         yield from equipment.of_memory(card, found, tasks, machine)
     yield from equipment.of_packages(card)
+    if not card.dry:
+        yield from equipment.of_text(tasks)
     yield from files.of_judge(card, machine)

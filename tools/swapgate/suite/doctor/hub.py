@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_TRUE = ("1", "TRUE", "YES", "ON")
+from swapgate.engines.fetching import home
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,22 +18,12 @@ class Located:
     commit: str = ""
 
 
-def cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of the Hub's cache, which need not exist."""
-    return Path(environ.get("HF_HUB_CACHE") or _home(environ) / "hub").expanduser()
-
-
 def has_token(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether this machine is logged in to the Hub; the token itself is not read."""
     if environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN"):
         return True
-    file = Path(environ.get("HF_TOKEN_PATH") or _home(environ) / "token").expanduser()
+    file = Path(environ.get("HF_TOKEN_PATH") or home(environ) / "token").expanduser()
     return file.is_file() and file.stat().st_size > 0
-
-
-def offline(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether HF_HUB_OFFLINE forbids downloads."""
-    return environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
 
 
 def locate(source: str, revision: str | None, *, root: Path, where: Path) -> Located | None:
@@ -64,19 +54,9 @@ def unfinished(source: str, where: Path) -> bool:
     return repository is not None and any((repository / "blobs").glob("*.incomplete"))
 
 
-def command(source: str, revision: str | None, *rest: str) -> str:
-    """What fetches a Hub id, or files of it."""
-    return " ".join(["hf download", source, *rest, *(["--revision", revision] if revision else [])])
-
-
 def is_id(source: str) -> bool:
     """Whether a source could be on the Hub: <owner>/<name>."""
     return source.count("/") == 1 and not source.startswith((".", "/", "~"))
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    cached = environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(environ.get("HF_HOME") or f"{cached}/huggingface").expanduser()
 
 
 def _repository(source: str, where: Path) -> Path | None:

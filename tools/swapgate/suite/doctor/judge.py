@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from swapgate.cards import Card
+from swapgate.engines import fetching
 from swapgate.suite.doctor import hub
 from swapgate.suite.doctor.machine import text_of
 
@@ -27,10 +28,10 @@ def missing(card: Card, cache: Path) -> tuple[str, str, str] | None:
     if not source:
         return f"{judge.source}/{judge.pretrained}: where open_clip has it from cannot be told here", "let a first run fetch it", ""
     if not _has(source, _WEIGHTS, cache):
-        return f"{source} is not in the Hub's cache, or not whole", hub.command(source, None), source
+        return f"{source} is not in the Hub's cache, or not whole", fetching.command(source, None), source
     tokenizer = _tokenizer(judge.source)
     if tokenizer and not _has(tokenizer, _TOKENIZERS, cache):
-        return f"the judge's tokenizer, {tokenizer}, is not in the Hub's cache, or not whole", hub.command(tokenizer, None), tokenizer
+        return f"the judge's tokenizer, {tokenizer}, is not in the Hub's cache, or not whole", fetching.command(tokenizer, None), tokenizer
     return None
 
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from swapgate.engines import fetching
 from swapgate.suite import devices as seen
 from swapgate.suite.doctor import hub
 
@@ -66,7 +67,7 @@ def look(environ: Mapping[str, str] = os.environ) -> Machine:
 
     gpus, why, driver, cuda = _gpus(environ)
     version, built = _torch()
-    cache = hub.cache(environ)
+    cache = fetching.cache(environ)
     return Machine(
         gpus=gpus,
         why=why,
@@ -78,7 +79,7 @@ def look(environ: Mapping[str, str] = os.environ) -> Machine:
         cache=cache,
         disk_free=shutil.disk_usage(next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())).free,
         token=hub.has_token(environ),
-        offline=hub.offline(environ),
+        offline=fetching.offline(environ),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swapgate.cards import Card
+from swapgate.engines import fetching
 from swapgate.suite.doctor import hub, weights
 
 PIPELINE, MODEL, FILE = "pipeline", "model", "file"
@@ -25,8 +26,8 @@ class Wanted:
     @property
     def command(self) -> str:
         """What fetches it: of a pipeline only its components, since beside them there may be one file with all of them."""
-        rest = {PIPELINE: ("--include '*/*'", f"--include {weights.INDEX}"), FILE: (self.name,) if self.name else ()}.get(self.kind, ())
-        return hub.command(self.source, self.revision, *rest)
+        rest = {PIPELINE: fetching.OF_PIPELINE, FILE: (self.name,) if self.name else ()}.get(self.kind, ())
+        return fetching.command(self.source, self.revision, *rest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,30 @@
+"""What is to be known of the Hugging Face Hub without asking it: where its cache is, whether downloads are forbidden, what fetches a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+OF_PIPELINE = ("--include '*/*'", "--include model_index.json")
+"""Of a pipeline only its components: beside them there may be one file with all of them."""
+
+
+def cache(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the Hub's cache, which need not exist."""
+    return Path(environ.get("HF_HUB_CACHE") or home(environ) / "hub").expanduser()
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of everything that huggingface_hub keeps."""
+    return Path(environ.get("HF_HOME") or Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface").expanduser()
+
+
+def offline(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether HF_HUB_OFFLINE forbids downloads."""
+    return environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+
+
+def command(source: str, revision: str | None, *rest: str) -> str:
+    """What fetches a Hub id, or files of it."""
+    return " ".join(["hf download", source, *rest, *(["--revision", revision] if revision else [])])
