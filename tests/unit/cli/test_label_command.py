@@ -286,6 +286,7 @@ def test_fit_finds_the_judge_s_errors_and_corrects_for_them(run: RunFolder, samp
         assert row["judge"]["value"] == pytest.approx(26 / 40)
         assert row["corrected"]["value"] == pytest.approx(26 / 40)
         assert row["corrected"]["low"] < row["judge"]["low"]
+        assert (row["people"]["value"], row["people"]["n"]) == (pytest.approx(26 / 40), 40)
 
 
 def test_fit_moves_a_figure_that_the_judge_has_wrong(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,7 +303,7 @@ def test_fit_moves_a_figure_that_the_judge_has_wrong(run: RunFolder, sample: Mod
     assert main(["judge", "fit", "--pool=language"]) == 0
     out = capsys.readouterr().out
     assert "50.0 %" in out
-    assert re.search(rf"{sample.NEW} +en +32\.5 % \[.*\] +65\.0 % \[", out)
+    assert re.search(rf"{sample.NEW} +en +32\.5 % \[.*\] +65\.0 % \[.*\] +65\.0 % \[.*\] of 40", out)
     assert "all models zh" in out
 
 

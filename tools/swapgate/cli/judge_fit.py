@@ -84,6 +84,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
         "language": figure.language,
         "pool": figure.pool,
         "judge": _rate(figure.said),
+        "people": _rate(figure.people),
         "corrected": {"value": fixed.value, "low": fixed.low, "high": fixed.high},
     }
 
@@ -95,7 +96,9 @@ def _agreement(one: Agreement) -> dict[str, Any]:
 def _lines(found: Fitted) -> Iterator[str]:
     yield from columns([("the judge on", "sensitivity", "specificity", "usable", "not usable", ""), *_judges(found)])
     yield ""
-    yield from columns([("run", "model", "language", "usable by the judge", "corrected for the judge"), *map(_row, found.figures)])
+    yield from columns(
+        [("run", "model", "language", "usable by the judge", "corrected for the judge", "by people, where labelled"), *map(_row, found.figures)]
+    )
     yield ""
     if found.refused:
         named = ", ".join(f"{name} {count}" for name, count in sorted(found.refused.items(), key=lambda item: (-item[1], item[0])))
@@ -120,7 +123,7 @@ def _judges(found: Fitted) -> Iterator[tuple[str, ...]]:
 def _row(figure: Figure) -> tuple[str, ...]:
     fixed = figure.corrected
     said = _share(fixed.value, fixed.low, fixed.high) if fixed.value is not None else f"{NOTHING} (the judge says nothing here)"
-    return (figure.run, figure.model, figure.language, _percent(figure.said), said)
+    return (figure.run, figure.model, figure.language, _percent(figure.said), said, f"{_percent(figure.people)} of {figure.people.n}")
 
 
 def _said(one: Agreement) -> str:

@@ -38,7 +38,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """The rate of usable images of one model and language in one run: as the judge says, and corrected for how it errs."""
+    """The rate of usable images of one model and language in one run: as the judge says, and corrected for how it errs.
+
+    people: the same rate among the images that people labelled, which needs no judge and is the better figure where they labelled most.
+    """
 
     run: str
     model: str
@@ -46,6 +49,7 @@ class Figure:
     said: Rate
     pool: str
     corrected: Corrected
+    people: Rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,15 @@ def fit(reads: Sequence[Read], pool: Pool = "model") -> Fitted:
     wanted = {key: (_pool(pool, judge, key[1], key[2]), rate) for read in reads for key, (judge, rate) in read.rates.items()}
     names = _names({*tables, *(name for name, _ in wanted.values())})
     figures = tuple(
-        Figure(run=run, model=model, language=language, said=rate, pool=names[name], corrected=corrected(rate, tables.get(name, Table())))
+        Figure(
+            run=run,
+            model=model,
+            language=language,
+            said=rate,
+            pool=names[name],
+            corrected=corrected(rate, tables.get(name, Table())),
+            people=_seen(reads, truths, (run, model, language)),
+        )
         for (run, model, language), (name, rate) in sorted(wanted.items())
     )
     answers = [answer for given in first.values() for answer in given.values()]
@@ -126,6 +138,13 @@ def fit(reads: Sequence[Read], pool: Pool = "model") -> Fitted:
         within=_within(labels),
         notes=tuple(note for one in reads for note in one.notes),
     )
+
+
+def _seen(reads: Iterable[Read], truths: Mapping[Place, bool | None], key: tuple[str, str, str]) -> Rate:
+    """What people say of the judged images of one model and language in one run."""
+    places = {one.place for read in reads for one in read.judged if (one.run, one.model, one.language) == key}
+    said = [truth for place in places if (truth := truths.get(place)) is not None]
+    return Rate(hits=sum(said), n=len(said))
 
 
 def _judged(run: str, judges: Mapping[str, str], shown: report.Report) -> Iterable[Judged]:
