@@ -331,6 +331,19 @@ def test_fit_over_several_people_and_files(run: RunFolder, sample: ModuleType, t
     assert found["judge"][f"{sample.OLD} en"]["usable"] == {"yes": 24, "no": 2}
 
 
+def test_the_second_look_at_a_picture_tells_of_the_person_alone(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who says the opposite of every picture that comes again disagrees with themself; the judge is held against what was said first."""
+    sitting = Sitting(run, "ann")
+    for number, one in enumerate(sitting.shown):
+        sitting.answer(number, usable=sample.truth(sample.seed_of(one.pair)) != bool(one.look), seconds=1.0)
+    assert main(["judge", "fit", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    within = found["labels"]["within"]["ann"]
+    assert (within["n"], within["same"]["value"]) == (8, 0.0)
+    assert within["value"] < 0
+    assert found["judge"][f"{sample.NEW} zh"]["usable"] == {"yes": 24, "no": 2}
+
+
 def test_people_who_are_evenly_divided_say_nothing(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """Their pictures are left out and counted."""
     label_all(run, sample, "ann")
