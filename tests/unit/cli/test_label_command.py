@@ -46,6 +46,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(project: Path, sample: ModuleType) -> RunFolder:
+    """A small one, to be labelled by hand."""
+    made: RunFolder = sample.make(project / ".swapgate" / "runs" / "r1", seeds=4)
+    return made
+
+
+@pytest.fixture
+def judged(project: Path, sample: ModuleType) -> RunFolder:
+    """One with enough pictures to tell how the judge does."""
     made: RunFolder = sample.make(project / ".swapgate" / "runs" / "r1", seeds=40)
     return made
 
@@ -267,9 +275,9 @@ def label_all(run: RunFolder, sample: ModuleType, person: str, *, wrong: int = -
         sitting.answer(number, usable=sample.truth(seed) != (seed % 10 == wrong), seconds=1.0)
 
 
-def test_fit_finds_the_judge_s_errors_and_corrects_for_them(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_finds_the_judge_s_errors_and_corrects_for_them(judged: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """The judge of the sample errs on the seeds that end in 9: 9 and 39 should be refused, 19 and 29 taken. People say so exactly."""
-    label_all(run, sample, "ann")
+    label_all(judged, sample, "ann")
     assert main(["judge", "fit", "r1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     table = found["judge"][f"{sample.NEW} zh"]
@@ -289,9 +297,9 @@ def test_fit_finds_the_judge_s_errors_and_corrects_for_them(run: RunFolder, samp
         assert (row["people"]["value"], row["people"]["n"]) == (pytest.approx(26 / 40), 40)
 
 
-def test_fit_moves_a_figure_that_the_judge_has_wrong(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_moves_a_figure_that_the_judge_has_wrong(judged: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """A judge that refuses half of what is usable says 13 of 40 less than people do; the corrected figure is theirs."""
-    file = run.path / "verdicts.json"
+    file = judged.path / "verdicts.json"
     data = json.loads(file.read_text(encoding="utf-8"))
     for row in data["images"]:
         good = sample.truth(row["seed"]) and row["seed"] % 2 == 0
@@ -299,7 +307,7 @@ def test_fit_moves_a_figure_that_the_judge_has_wrong(run: RunFolder, sample: Mod
     for card in data["models"]:
         card["usable"] = {"en": [13, 40], "zh": [13, 40]}
     file.write_text(json.dumps(data), encoding="utf-8")
-    label_all(run, sample, "ann")
+    label_all(judged, sample, "ann")
     assert main(["judge", "fit", "--pool=language"]) == 0
     out = capsys.readouterr().out
     assert "50.0 %" in out
@@ -307,12 +315,12 @@ def test_fit_moves_a_figure_that_the_judge_has_wrong(run: RunFolder, sample: Mod
     assert "all models zh" in out
 
 
-def test_fit_over_several_people_and_files(run: RunFolder, sample: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_over_several_people_and_files(judged: RunFolder, sample: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two people by kappa, three by alpha; a merged file counts like one's own, twice like once, and strangers are left out."""
-    label_all(run, sample, "ann")
-    label_all(run, sample, "bo", wrong=4)
+    label_all(judged, sample, "ann")
+    label_all(judged, sample, "bo", wrong=4)
     theirs = tmp_path / "theirs.jsonl"
-    lines = (run.path / FILE).read_text(encoding="utf-8").splitlines()
+    lines = (judged.path / FILE).read_text(encoding="utf-8").splitlines()
     cy = [line.replace('"ann"', '"cy"') for line in lines if '"ann"' in line]
     strange = json.dumps({**json.loads(cy[0]), "image": "f" * 64})
     theirs.write_text("\n".join([*cy, strange]) + "\n", encoding="utf-8")
@@ -331,9 +339,9 @@ def test_fit_over_several_people_and_files(run: RunFolder, sample: ModuleType, t
     assert found["judge"][f"{sample.OLD} en"]["usable"] == {"yes": 24, "no": 2}
 
 
-def test_the_second_look_at_a_picture_tells_of_the_person_alone(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_second_look_at_a_picture_tells_of_the_person_alone(judged: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """Who says the opposite of every picture that comes again disagrees with themself; the judge is held against what was said first."""
-    sitting = Sitting(run, "ann")
+    sitting = Sitting(judged, "ann")
     for number, one in enumerate(sitting.shown):
         sitting.answer(number, usable=sample.truth(sample.seed_of(one.pair)) != bool(one.look), seconds=1.0)
     assert main(["judge", "fit", "--json"]) == 0
@@ -344,18 +352,18 @@ def test_the_second_look_at_a_picture_tells_of_the_person_alone(run: RunFolder, 
     assert found["judge"][f"{sample.NEW} zh"]["usable"] == {"yes": 24, "no": 2}
 
 
-def test_people_who_are_evenly_divided_say_nothing(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_who_are_evenly_divided_say_nothing(judged: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """Their pictures are left out and counted."""
-    label_all(run, sample, "ann")
-    label_all(run, sample, "bo", wrong=4)
+    label_all(judged, sample, "ann")
+    label_all(judged, sample, "bo", wrong=4)
     assert main(["judge", "fit", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["labels"]["disputed"], found["labels"]["pictures"]) == (16, 142)
 
 
-def test_a_judge_that_is_no_better_than_chance_is_called_so(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_judge_that_is_no_better_than_chance_is_called_so(judged: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """Status 1, and no corrected figure."""
-    sitting = Sitting(run, "ann")
+    sitting = Sitting(judged, "ann")
     for number in range(len(sitting.shown)):
         sitting.answer(number, usable=number % 2 == 0, seconds=1.0)
     assert main(["judge", "fit"]) == 1
@@ -364,24 +372,24 @@ def test_a_judge_that_is_no_better_than_chance_is_called_so(run: RunFolder, samp
     assert "the judge says nothing here" in out
 
 
-def test_the_same_run_given_twice_counts_once(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_run_given_twice_counts_once(judged: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """By name and by path."""
-    label_all(run, sample, "ann")
-    main(["judge", "fit", "r1", str(run.path), "--json"])
+    label_all(judged, sample, "ann")
+    main(["judge", "fit", "r1", str(judged.path), "--json"])
     twice = json.loads(capsys.readouterr().out)
     main(["judge", "fit", "r1", "--json"])
     assert twice == json.loads(capsys.readouterr().out)
 
 
-def test_a_run_without_labels_says_how_to_make_some(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_labels_says_how_to_make_some(judged: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     """Status 2 and the command."""
     assert main(["judge", "fit"]) == 2
     assert "swapgate label RUN" in capsys.readouterr().err
 
 
-def test_a_run_that_was_not_judged_is_labelled_all_the_same(run: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_was_not_judged_is_labelled_all_the_same(judged: RunFolder, sample: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """People need no judge; fitting says what is missing."""
-    (run.path / "verdicts.json").unlink()
-    label_all(run, sample, "ann")
+    (judged.path / "verdicts.json").unlink()
+    label_all(judged, sample, "ann")
     assert main(["judge", "fit"]) == 2
     assert "--replay" in capsys.readouterr().err
