@@ -22,7 +22,7 @@ import torch
 
 from swapgate.canonical import digest
 from swapgate.cards import Card
-from swapgate.engines import adapting, faults, pipelines, quantising
+from swapgate.engines import adapting, faults, fetching, pipelines, quantising
 from swapgate.engines.base import Identity, is_out_of_memory
 from swapgate.engines.diffusers_options import Options, read_options
 from swapgate.engines.moving import to_host
@@ -251,14 +251,14 @@ class DiffusersEngine:
         return weights_identity(*folders, *self._more_files())
 
     def _more_files(self) -> list[Path]:
-        """Weights that lie elsewhere: LoRAs, a ControlNet, a GGUF file; local ones, since what the Hub gives is named by the card."""
-        parts, found = self._card.parts, []
+        """Weights that lie elsewhere, in the project or in the Hub's cache: LoRAs, a ControlNet; and a GGUF file of the project."""
+        parts, root, found = self._card.parts, self._card.root, []
         for lora in parts.loras:
-            source = self._card.root / lora.source
-            found.append(source / lora.weight_name if lora.weight_name else source)
-        found += [self._card.root / parts.control.source] if parts.control else []
-        found += [self._card.root / parts.quantisation.file] if parts.quantisation and parts.quantisation.file else []
-        return [path for path in found if path.exists()]
+            source = fetching.located(root, lora.source, lora.revision)
+            found.append(source / lora.weight_name if source and lora.weight_name else source)
+        found += [fetching.located(root, parts.control.source, parts.control.revision)] if parts.control else []
+        found += [root / parts.quantisation.file] if parts.quantisation and parts.quantisation.file else []
+        return [path for path in found if path is not None and path.exists()]
 
     def _wrong(self, key: str, value: object, rule: str, remedy: str) -> UserError:
         return UserError(where=str(self._card.path), key=key, value=value, rule=rule, remedy=remedy)

@@ -28,3 +28,16 @@ def offline(environ: Mapping[str, str] = os.environ) -> bool:
 def command(source: str, revision: str | None, *rest: str) -> str:
     """What fetches a Hub id, or files of it."""
     return " ".join(["hf download", source, *rest, *(["--revision", revision] if revision else [])])
+
+
+def located(root: Path, source: str, revision: str | None) -> Path | None:
+    """Where the files of a source are: in the project at `root`, else in the Hub's cache; None where they are in neither. Nothing is fetched."""
+    if (root / source).exists():
+        return root / source
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
