@@ -23,7 +23,8 @@ from swapgate.runs.pixels import pixel_hash
 # Here and not in the root's conftest.py: a user's gate run would wait for hypothesis to be imported.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+settings.register_profile("long", deadline=None, max_examples=10_000, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 COHORT = "nvidia-h200-1a2b3c4d"
 CPU = "cpu-99aabbcc"

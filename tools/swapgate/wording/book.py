@@ -13,7 +13,18 @@ One file a language:
     [[wrapper]]                           id, before, after, starts, unless, without (see `frames.Wrapper`)
     [[suffix]]                            id, text
 
-Whoever adds a line approves it: the pair must name the same picture in every prompt that it may meet.
+and, drawn only where a task names the class in `reword_by`:
+
+    adjectives = ["small", "red"]         two of these side by side may change places
+    [measures]                            Chinese: a noun and the measure words that it may be counted with
+    "女子" = ["个", "位"]
+    [homophones]                          a word and others that sound the same
+    "窗台" = ["窗抬"]
+    [[edit]]                              a replacement of the project's own: id, kind, old, new
+
+Simplified and traditional characters, numerals, normal forms, articles, 的 and typos need no data. An own edit belongs to the
+class that its `kind` names, and has to keep what that class keeps (`preserve.KEEPS`); of a class that is always drawn from it
+is drawn, too. Whoever adds a line approves it: the pair must name the same picture in every prompt that it may meet.
 """
 
 from __future__ import annotations
@@ -27,11 +38,16 @@ from swapgate.cards import LANGUAGES
 from swapgate.errors import UserError
 from swapgate.reading import Table, load_toml
 from swapgate.wording.clauses import Bindings, clause_edit
-from swapgate.wording.edits import INNOCENCE, AppliedEdit, Edit, Kind
+from swapgate.wording.edits import INNOCENCE, ON_REQUEST, AppliedEdit, Edit, Kind
 from swapgate.wording.frames import Suffix, Wrapper, suffix_edit, wrapper_edit
 from swapgate.wording.layout import layout_edits
+from swapgate.wording.noise import homophone_edits, typo_edits
+from swapgate.wording.preserve import KEEPS, clash
 from swapgate.wording.quotes import MARKS
+from swapgate.wording.script import script_edits
+from swapgate.wording.small_words import adjective_edit, small_word_edits
 from swapgate.wording.synonyms import synonym_edits
+from swapgate.wording.whole import literal_edit, translation_edits
 
 _APOSTROPHES = frozenset("'’")
 
@@ -46,6 +62,10 @@ class Lexicon:
     bindings: Bindings = field(default_factory=Bindings)
     wrappers: tuple[Wrapper, ...] = ()
     suffixes: tuple[Suffix, ...] = ()
+    adjectives: tuple[str, ...] = ()
+    measures: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    homophones: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    own: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +81,11 @@ class WordingBook:
         Args:
             language: "en" or "zh"; one without a file has no edits.
             approved: keep only these, each the name of a kind ("synonym") or of an edit ("synonym: cup→mug");
-                None keeps all. UserError for a name that the language does not have.
+                None keeps all but the kinds of ON_REQUEST. UserError for a name that the language does not have.
         """
         edits = self.edits.get(language, ())
         if approved is None:
-            return edits
+            return tuple(edit for edit in edits if edit.kind not in ON_REQUEST)
         wanted = tuple(approved)
         known = {kind.value for kind in Kind} | {_name(edit) for edit in edits}
         for name in wanted:
@@ -76,6 +96,12 @@ class WordingBook:
                     remedy=f"correct the name, or add the edit to {language}.toml",
                 )  # fmt: skip
         return tuple(edit for edit in edits if edit.kind in wanted or _name(edit) in wanted)
+
+    def translated(self, prompts: Mapping[str, str]) -> WordingBook:
+        """This book and the reference translations of one task: its prompts, each in place of the others."""
+        more = translation_edits(prompts)
+        edits = {language: _sorted((*found, *more.get(language, ()))) for language, found in self.edits.items()}
+        return WordingBook(edits=MappingProxyType(edits), where=self.where)
 
     def parse(self, label: str, language: str) -> AppliedEdit:
         """The applied edit whose `str` is `label`; UserError when the book has no such edit."""
@@ -111,7 +137,17 @@ def compiled(lexicon: Lexicon) -> tuple[Edit, ...]:
         *synonym_edits(language, dict(lexicon.synonyms), lexicon.keep),
         *(wrapper_edit(language, wrapper, lexicon.wrappers) for wrapper in lexicon.wrappers),
         *(suffix_edit(language, suffix) for suffix in lexicon.suffixes),
+        *(edit for edit in script_edits() if language in edit.languages),
+        adjective_edit(language, lexicon.adjectives),
+        *small_word_edits(language, lexicon.measures),
+        *typo_edits(language),
+        *homophone_edits(language, lexicon.homophones),
+        *lexicon.own,
     ]
+    return _sorted(edits)
+
+
+def _sorted(edits: Iterable[Edit]) -> tuple[Edit, ...]:
     return tuple(sorted(edits, key=lambda edit: INNOCENCE.index(edit.kind)))
 
 
@@ -132,12 +168,17 @@ def read_lexicon(path: Path) -> Lexicon:
         bindings=_bindings(clauses),
         wrappers=tuple(_wrapper(table) for table in top.tables("wrapper", [])),
         suffixes=tuple(_suffix(table) for table in top.tables("suffix", [])),
+        adjectives=_strings(top, "adjectives"),
+        measures=_lists(top.table("measures", {})),
+        homophones=_lists(top.table("homophones", {})),
+        own=tuple(_own(table, path.stem) for table in top.tables("edit", [])),
     )
     clauses.finish()
     top.finish()
     _once(top, "keep", [word.lower() for word in (*lexicon.keep, *lexicon.synonyms)])
     _once(top, "wrapper", [wrapper.id for wrapper in lexicon.wrappers])
     _once(top, "suffix", [suffix.id for suffix in lexicon.suffixes])
+    _once(top, "edit", [_name(edit) for edit in compiled(lexicon)])
     return lexicon
 
 
@@ -169,7 +210,36 @@ def _replacements(table: Table, word: str) -> tuple[str, ...]:
     for synonym in synonyms:
         if synonym.lower() == word.lower():
             raise table.wrong(word, "a synonym differs from its word", "remove it", synonym)
+        if what := clash(word, synonym):
+            raise table.wrong(word, f"a synonym names {what} as its word", "remove it", synonym)
     return synonyms
+
+
+def _lists(table: Table) -> Mapping[str, tuple[str, ...]]:
+    """A word to words that may stand for it or beside it; none of them the word itself."""
+    found = {}
+    for word in table.names():
+        if not word.strip() or _marked(word):
+            raise table.wrong(word, "a word without quotation marks", "correct the word")
+        found[word] = _strings(table, word)
+        if word in found[word]:
+            raise table.wrong(word, "other words than the word itself", "remove it", word)
+    table.finish()
+    return MappingProxyType(found)
+
+
+def _own(table: Table, language: str) -> Edit:
+    """An edit of the project's own, which keeps what its class keeps."""
+    kinds = tuple(kind.value for kind in Kind if kind is not Kind.LANGUAGE)
+    name, kind = _id(table), Kind(table.choice("kind", kinds))
+    old, new = table.take("old", str), table.take("new", str)
+    if not old.strip() or old == new or _marked(old + new):
+        raise table.wrong("old", "a text without quotation marks, and another than `new`", "write what is replaced", old)
+    lost = next((reading.__name__ for reading in KEEPS[kind] if reading(old) != reading(new)), "")
+    if lost:
+        raise table.wrong("new", f"an edit of class {kind.value!r} keeps {lost}; {old!r} has others", "correct it, or name another kind")
+    table.finish()
+    return literal_edit(language, name, kind, old, new)
 
 
 def _strings(table: Table, name: str) -> tuple[str, ...]:

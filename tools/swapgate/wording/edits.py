@@ -16,21 +16,34 @@ from swapgate.wording.quotes import quoted
 
 
 class Kind(StrEnum):
-    """Classes of edits, from the most to the least innocent."""
+    """Classes of edits, from the most to the least innocent. What each keeps is in `preserve.KEEPS`."""
 
     PUNCTUATION = "punctuation"
+    NORMAL_FORM = "normal form"
     WIDTH = "width"
     SPACING = "spacing"
+    SCRIPT = "script"
+    NUMERALS = "numerals"
     CLAUSE_ORDER = "clause order"
+    ADJECTIVE_ORDER = "adjective order"
+    SMALL_WORDS = "small words"
     SYNONYM = "synonym"
+    LANGUAGE = "language"
     WRAPPER = "politeness wrapper"
     SUFFIX = "quality suffix"
+    TYPO = "typo"
+    HOMOPHONE = "homophone"
 
 
 INNOCENCE = tuple(Kind)
+NOISE = frozenset({Kind.TYPO, Kind.HOMOPHONE})
+"""Not other words for the same thing but mistakes in writing it."""
+ON_REQUEST = NOISE | {Kind.NORMAL_FORM, Kind.SCRIPT, Kind.NUMERALS, Kind.ADJECTIVE_ORDER, Kind.SMALL_WORDS, Kind.LANGUAGE}
+"""Classes that are drawn only where a task names them, so that what is drawn for the others stays as it was."""
 # Width comes last because it rewrites every mark of a class, also those that other edits brought in.
 _STAGES = (
-    Kind.SYNONYM, Kind.CLAUSE_ORDER, Kind.PUNCTUATION, Kind.SPACING, Kind.SUFFIX, Kind.WRAPPER, Kind.WIDTH,
+    Kind.LANGUAGE, Kind.SYNONYM, Kind.ADJECTIVE_ORDER, Kind.SMALL_WORDS, Kind.CLAUSE_ORDER, Kind.NUMERALS, Kind.TYPO, Kind.HOMOPHONE,
+    Kind.PUNCTUATION, Kind.SPACING, Kind.SUFFIX, Kind.WRAPPER, Kind.SCRIPT, Kind.WIDTH, Kind.NORMAL_FORM,
 )  # fmt: skip
 
 Piece = tuple[int, int, str]
@@ -64,9 +77,10 @@ class Edit:
     find: Finder = field(compare=False, repr=False)
 
     def changes(self, text: str) -> tuple[Change, ...]:
-        """Every change that alters the text and leaves all quoted strings alone; its index is its place."""
+        """Every change that alters the text, leaves all quoted strings alone and does not leave a blank; its index is its place."""
         said = quoted(text)
-        return tuple(change for change in self.find(text) if (new := substitute(text, (change,))) != text and quoted(new) == said)
+        made = [(change, substitute(text, (change,))) for change in self.find(text)]
+        return tuple(change for change, new in made if new != text and new.strip() and quoted(new) == said)
 
     def apply(self, text: str, place: int) -> str | None:
         """The text with the edit made at `place` (0 is the leftmost), or None when there is no such place."""
@@ -142,6 +156,15 @@ def substitute(text: str, changes: Iterable[Change]) -> str:
     for start, end, new in sorted((piece for change in changes for piece in change.pieces), reverse=True):
         text = text[:start] + new + text[end:]
     return text
+
+
+def inverse(text: str, change: Change) -> Change:
+    """What takes `change` back: made in the text after the change, it gives `text` again, character by character."""
+    shift, pieces = 0, []
+    for start, end, new in sorted(change.pieces):
+        pieces.append((start + shift, start + shift + len(new), text[start:end]))
+        shift += len(new) - (end - start)
+    return Change(pieces=tuple(pieces))
 
 
 def _render(text: str, edits: Sequence[AppliedEdit]) -> tuple[str, list[AppliedEdit]]:

@@ -12,7 +12,9 @@ seed, so a run records the texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from itertools import combinations
 from random import Random
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 MAX_EDITS = 3
+_BY_KINDS = 8  # about as many as there are kinds: before each kind had its turn, its edits need none
 _MOST_CHOICES = 99
 """Hypothesis keeps small integers out of the constants it collects from modules; see the module's text."""
 
@@ -208,14 +211,35 @@ def _digest(*parts: str) -> int:
 
 
 def _spread(pool: list[Rewording], n: int) -> tuple[Rewording, ...]:
-    """`n` of the pool, each time the earliest among those whose kinds were used least so far."""
+    """`n` of the pool, each time the earliest among those whose kinds, and then whose edits, were used least so far.
+
+    With many rewordings every edit that applies comes up, so that what breaks on one of them is found. The first _BY_KINDS are
+    chosen by their kinds alone.
+    """
     used = dict.fromkeys(INNOCENCE, 0)
+    edits: Counter[tuple[Edit, int]] = Counter()
     chosen: list[Rewording] = []
     left = list(pool)
     while len(chosen) < n:
-        best = min(left, key=lambda rewording: sum(used[kind] for kind in rewording.kinds) / len(rewording.kinds))
+        told = edits if len(chosen) >= _BY_KINDS else Counter[tuple[Edit, int]]()
+        best = min(left, key=partial(_turns, used, told))
         left.remove(best)
         chosen.append(best)
         for kind in best.kinds:
             used[kind] += 1
+        edits.update(map(_what, best.edits))
     return tuple(chosen)
+
+
+def _turns(used: Mapping[Kind, int], edits: Mapping[tuple[Edit, int], int], rewording: Rewording) -> tuple[float, float]:
+    """How often the kinds of a rewording have come up, and then its edits; both means."""
+    return _mean(used[kind] for kind in rewording.kinds), _mean(edits[_what(one)] for one in rewording.edits)
+
+
+def _what(applied: AppliedEdit) -> tuple[Edit, int]:
+    return applied.edit, applied.place
+
+
+def _mean(values: Iterable[int]) -> float:
+    found = list(values)
+    return sum(found) / len(found)

@@ -1,0 +1,160 @@
+"""Every class of edits, on any text: what it keeps is kept, it can be taken back, and it leaves valid text.
+
+`HYPOTHESIS_PROFILE=long` asks 10,000 examples of each class.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from swapgate.tasks import read_tasks
+from swapgate.wording import INNOCENCE, NOISE, ON_REQUEST, AppliedEdit, Edit, Kind, inverse, load, quoted, reworded
+from swapgate.wording.edits import Change, substitute
+from swapgate.wording.preserve import KEEPS, clash, heap, letters, numbers, sides
+from swapgate.wording.script import simplified
+
+ROOT = Path(__file__).parents[3]
+TASKS = read_tasks(ROOT / "fixtures" / "tasks")
+PROMPTS = {language: [task.prompts[language] for task in TASKS.values() if language in task.prompts] for language in ("en", "zh")}
+BOOK = load(ROOT / "fixtures" / "wording").translated({"en": PROMPTS["en"][0], "zh": PROMPTS["zh"][0]})
+PIECES = {
+    "en": (
+        "A large red cup", "two small blue cats", "on the left", "to the left of a book", "3 flowers", "seven", "film grain", "watercolour", ", ", ". ", " ",
+        ", and ", " (on a wooden table)", "the words 'ON SALE'", '"two cups"', "café", "cafe\u0301", "a woman's hat", "the", "an", "4K", "ﬁne ½ ²", "one box",
+    ),
+    "zh": (
+        "两只小小的红色的杯子", "一位年轻的女子", "4个字", "四个字", "在画面左侧", "左边的猫", "，", "。", "、", "：", "；", "（木桌）", "‘夏日限定’", "“两只猫，4K。”",
+        "一个杯子", "兩隻貓", "Pro 400H 扫描", "胶片Pro", "３朵花", "ＡＢ", "阳光窗边", "橘色", "café", "窗台", " ", ",", "十二只", "ﬁ½②",
+    ),
+}  # fmt: skip
+ANYTHING = st.text(max_size=4)
+
+
+@st.composite
+def applied(draw: st.DrawFn, kind: Kind) -> tuple[str, str, Edit, int]:
+    """(language, text, edit, place) of an edit of that class in a text made for it: its own words, prompts, and anything at all."""
+    languages = [language for language in ("en", "zh") if any(edit.kind is kind for edit in BOOK.edits[language])]
+    language = draw(st.sampled_from(languages))
+    edit = draw(st.sampled_from([edit for edit in BOOK.edits[language] if edit.kind is kind]))
+    pieces = st.one_of(st.sampled_from(PIECES[language]), ANYTHING, st.just(edit.id.partition("→")[0]))
+    made = st.lists(pieces, min_size=1, max_size=7).map(" ".join if language == "en" else "".join)
+    prompts = PROMPTS[language][:1] if kind is Kind.LANGUAGE else PROMPTS[language]
+    text = draw(st.sampled_from(prompts) if kind is Kind.LANGUAGE else st.one_of(made, st.sampled_from(prompts)))
+    places = len(edit.changes(text))
+    assume(places)
+    return language, text, edit, draw(st.integers(0, places - 1))
+
+
+def read(reading: object, text: str) -> object:
+    return reading(text)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@settings(suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_an_edit_keeps_what_its_class_keeps_and_can_be_taken_back(kind: Kind, data: st.DataObject) -> None:
+    """Quotations, numbers, sides or letters, whatever stands around them; another text, never empty, valid Unicode, the same each time."""
+    language, text, edit, place = data.draw(applied(kind))
+    change = edit.changes(text)[place]
+    new = edit.apply(text, place)
+    assert new is not None
+    assert new == substitute(text, (change,)) == edit.apply(text, place)
+    assert new != text
+    assert new.strip()
+    new.encode("utf-8")
+    for reading in KEEPS[kind]:
+        assert read(reading, new) == read(reading, text), reading.__name__
+    assert substitute(new, (inverse(text, change),)) == text
+    label = reworded(text, language, [AppliedEdit(edit=edit, place=place)]).labels
+    assert [str(BOOK.parse(one, language)) for one in label] == list(label)
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_synonym_never_names_another_number_or_side(data: st.DataObject) -> None:
+    """What is taken out and what is put in."""
+    _, text, edit, place = data.draw(applied(Kind.SYNONYM))
+    for start, end, new in edit.changes(text)[place].pieces:
+        assert clash(text[start:end], new) == ""
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_another_script_is_the_same_text(data: st.DataObject) -> None:
+    """Both ways: by the table, old and new are one."""
+    _, text, edit, place = data.draw(applied(Kind.SCRIPT))
+    new = edit.apply(text, place)
+    assert new is not None
+    assert simplified(new) == simplified(text)
+
+
+@pytest.mark.parametrize("kind", [Kind.WRAPPER, Kind.SUFFIX])
+@settings(suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_what_stands_around_a_prompt_leaves_its_body(kind: Kind, data: st.DataObject) -> None:
+    """All but the capital at its beginning and the full stop at its end."""
+    _, text, edit, place = data.draw(applied(kind))
+    new = edit.apply(text, place)
+    assert new is not None
+    body = text[1:-1] if text[-1] in ".。" else text[1:]
+    assert body in new
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(sorted(PROMPTS)), st.data())
+def test_several_edits_of_any_classes_leave_quotations_and_valid_text(language: str, data: st.DataObject) -> None:
+    """Five at once, noise and translation among them."""
+    text = data.draw(st.sampled_from(PROMPTS[language]))
+    rooms = [(edit, len(edit.changes(text))) for edit in BOOK.edits[language]]
+    chosen = data.draw(st.lists(st.sampled_from([room for room in rooms if room[1]]), max_size=5))
+    edits = [AppliedEdit(edit=edit, place=data.draw(st.integers(0, places - 1))) for edit, places in chosen]
+    got = reworded(text, language, edits)
+    assert quoted(got.text) == quoted(text)
+    assert got.text.strip()
+    got.text.encode("utf-8")
+    assert reworded(text, language, [BOOK.parse(label, language) for label in got.labels]) == got
+
+
+def test_every_class_says_what_it_keeps_and_never_less_than_quotations() -> None:
+    """A class that is not in the table would be held against nothing."""
+    assert set(KEEPS) == set(Kind) == set(INNOCENCE)
+    assert all(quoted in readings for readings in KEEPS.values())
+    assert NOISE < ON_REQUEST
+    assert [kind for kind in Kind if kind in NOISE] == list(INNOCENCE[-2:])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("two", "a pair of", ""), ("two", "three", "the same number"), ("两只", "2只", ""), ("两只", "三只", "the same number"),
+        ("on the left", "to the left of the picture", ""), ("on the left", "on the right", "the same side"), ("在左边", "在右边", "the same side"),
+        ("窗台", "窗台上", ""), ("at the top", "in the upper part", ""),
+    ],
+)  # fmt: skip
+def test_words_that_clash(one: str, other: str, said: str) -> None:
+    """A side may be left out, never exchanged."""
+    assert clash(one, other) == said
+
+
+def test_what_is_read_off_a_text() -> None:
+    """Numbers in digits and words, sides in order, letters without their dress; nothing of quotations but of letters."""
+    assert numbers("two cats, 12 dogs, one box, 'three'") == (2, 12)
+    assert numbers("两只猫，四个字，３朵花“五”") == (2, 3, 4)
+    assert sides("left of the box, above it") == ("left", "above")
+    assert letters("Ａ cup, (red)。") == letters("a cup red") == "acupred"
+    assert heap("ab") == heap("BA") != heap("aab")
+
+
+@given(st.text(max_size=20), st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5), st.text(max_size=3)), max_size=4))
+def test_any_change_can_be_taken_back(text: str, wanted: list[tuple[int, int, str]]) -> None:
+    """Inserting, deleting and replacing, several pieces at once."""
+    pieces: list[tuple[int, int, str]] = []
+    for start, length, new in sorted(wanted):
+        if start + length <= len(text) and (not pieces or start > pieces[-1][1]):
+            pieces.append((start, start + length, new))
+    change = Change(pieces=tuple(pieces))
+    assert substitute(substitute(text, (change,)), (inverse(text, change),)) == text
