@@ -71,6 +71,11 @@ def test_a_task_takes_what_its_family_sets_unless_it_says_otherwise(tmp_path: Pa
         (("rewordings = 2", "rewordings = 2\nimages_per_round = 2\ncounted_index = 2"), "below images_per_round"),
         (("rewordings = 2", "rewording = 2"), "did you mean `rewordings`"),
         (("seeds = [7]", "seeds = []"), "at least one seed"),
+        (("seeds = [7]", 'seeds = [7]\nchecks = ["text"]'), "this task has no text"),
+        (("seeds = [7]", 'seeds = [7]\nchecks = ["health"]\ntext = { en = "CAT" }'), '"text" among them'),
+        (("seeds = [7]", 'seeds = [7]\ntext = { en = "‘’ !" }'), "a letter or a digit"),
+        (("seeds = [7]", 'seeds = [7]\ntext = { zh = "猫" }'), "add `en = …`"),
+        (("seeds = [7]", 'seeds = [7]\ntext = { en = "CAT", zh = "猫" }'), "unknown key"),
     ],
 )
 def test_every_mistake_is_a_clear_error(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -123,3 +128,18 @@ def test_the_bundled_families_are_complete() -> None:
     standin = [task for task in tasks.values() if task.family == "standin"]
     assert len(standin) >= 6
     assert all(set(task.prompts) == {"en", "zh"} and len(task.seeds) >= 5 for task in standin)
+
+
+def test_a_text_that_must_be_readable_is_given_for_every_prompt(tmp_path: Path) -> None:
+    """By the prompt's language; a task without one asks for none."""
+    cup, cat = read_family(write(tmp_path, GOOD.replace("seeds = [7]", 'seeds = [7]\ntext = { en = "CAT" }')))
+    assert dict(cup.text) == {}
+    assert dict(cat.text) == {"en": "CAT"}
+
+
+def test_the_articles_poster_asks_for_its_four_characters() -> None:
+    """In both languages, and the check is required."""
+    poster = next(task for task in read_family(Path(__file__).parents[2] / "fixtures" / "tasks" / "article.toml") if task.id == "article-text")
+    assert dict(poster.text) == {"zh": "夏日限定", "en": "夏日限定"}
+    assert "text" in poster.checks
+    assert all("夏日限定" in prompt for prompt in poster.prompts.values())

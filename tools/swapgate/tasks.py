@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,7 +12,7 @@ from swapgate.cards import LANGUAGES
 from swapgate.errors import UserError
 from swapgate.reading import Table, load_toml
 
-CHECKS = ("health", "alignment", "facets")
+CHECKS = ("health", "alignment", "facets", "text")
 SIZE_STEP = 16  # Qwen-Image, FLUX and Z-Image pipelines round other sizes down: latents of 8 px in patches of 2
 
 
@@ -43,7 +43,8 @@ class Task:
     """One thing people ask of the model.
 
     `seeds` make the rounds; `reworded_seeds` (a subset) are also drawn with `rewordings` approved rewordings of
-    each prompt; `translation_of` says for which languages the prompt is a frozen translation.
+    each prompt; `translation_of` says for which languages the prompt is a frozen translation. `text`: what has to
+    be readable in the picture, by language of the prompt; empty where nothing has.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Task:
     protocol: Protocol
     usability_floor: float | None
     path: Path = Path()
+    text: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_tasks(folder: Path) -> dict[str, Task]:
@@ -148,9 +150,14 @@ def _task(table: Table, family: str, default: _Defaults, path: Path) -> Task:
     width, height = _size(table, "width", default.width), _size(table, "height", default.height)
     if width is None or height is None:
         raise table.wrong("width", "width and height, here or for the family", "write width = 1024 and height = 1024")
-    facets, checks = _facets(table, prompts), _checks(table, default.checks)
-    if not facets and set(checks) <= {"facets"}:
-        raise table.wrong("checks", "something to check: this task has no facets", 'add "health", or [[task.facets]]', list(checks))
+    facets, text, checks = _facets(table, prompts), _text(table, prompts), _checks(table, default.checks)
+    if set(checks) <= {name for name, given in (("facets", facets), ("text", text)) if not given}:
+        without = "no facets" if "facets" in checks else "no text"
+        raise table.wrong("checks", f"something to check: this task has {without}", 'add "health", [[task.facets]] or [task.text]', list(checks))
+    if text and "text" not in checks:
+        raise table.wrong(
+            "checks", '"text" among them, since the task says which text must be readable', 'add "text", or remove [task.text]', list(checks)
+        )
     task = Task(
         id=_identifier(table),
         family=family,
@@ -166,6 +173,7 @@ def _task(table: Table, family: str, default: _Defaults, path: Path) -> Task:
         protocol=_protocol(table, default.protocol),
         usability_floor=table.number("usability_floor", None, low=0.0, high=1.0),
         path=path,
+        text=text,
     )
     table.finish()
     return task
@@ -210,6 +218,21 @@ def _facets(table: Table, prompts: Mapping[str, str]) -> tuple[Facet, ...]:
         entry.finish()
         facets.append(Facet(name=name, statements=MappingProxyType(statements)))
     return tuple(facets)
+
+
+def _text(table: Table, prompts: Mapping[str, str]) -> Mapping[str, str]:
+    """What must be readable, for every language that has a prompt."""
+    if not table.has("text"):
+        return MappingProxyType({})
+    text = table.table("text")
+    found = {language: text.take(language, str) for language in prompts}
+    text.finish()
+    for language, words in found.items():
+        if not any(character.isalnum() for character in words):
+            raise text.wrong(
+                language, "a text with a letter or a digit: spaces and punctuation are not compared", "write what must be readable", words
+            )
+    return MappingProxyType(found)
 
 
 def _checks(table: Table, default: tuple[str, ...]) -> tuple[str, ...]:

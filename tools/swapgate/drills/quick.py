@@ -197,7 +197,7 @@ def _task(task: Task) -> list[Any]:
     facets = [[facet.name, {language: list(texts) for language, texts in facet.statements.items()}] for facet in task.facets]
     protocol = [task.protocol.images_per_round, task.protocol.counted_index]
     drawn = [list(task.seeds), list(task.reworded_seeds), task.rewordings, task.width, task.height]
-    return [task.id, dict(task.prompts), facets, list(task.checks), drawn, protocol, task.usability_floor]
+    return [task.id, dict(task.prompts), dict(task.text), facets, list(task.checks), drawn, protocol, task.usability_floor]
 
 
 def _judge(card: Card) -> list[Any]:

@@ -23,6 +23,7 @@ class ImageScore:
     "facet:colour"); usable: all of them hold; alignment: cosine of picture and *original* prompt, in [-1, 1];
     normalised: alignment on the scale 0 = a picture of another task, 1 = the mean matched picture of the baseline's
     judge calibration; margins: facet margins (cosine over the best counterfactual). counted: stands for its round.
+    unjudged: checks that the task requires and that could not be judged; they are in no bit, and `usable` says nothing of them.
     """
 
     pair: str
@@ -39,6 +40,7 @@ class ImageScore:
     normalised: float
     margins: Mapping[str, float]
     counted: bool = True
+    unjudged: tuple[str, ...] = ()
 
     @property
     def original(self) -> str:
@@ -46,11 +48,12 @@ class ImageScore:
         return f"{self.task}/{self.language}/{self.seed}/{self.index}"
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "bits": dict(self.bits), "margins": dict(self.margins)}
+        plain = {**asdict(self), "bits": dict(self.bits), "margins": dict(self.margins), "unjudged": list(self.unjudged)}
+        return plain if self.unjudged else {name: value for name, value in plain.items() if name != "unjudged"}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> ImageScore:
-        return ImageScore(**data)
+        return ImageScore(**{**data, "unjudged": tuple(data.get("unjudged", ()))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

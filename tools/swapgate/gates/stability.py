@@ -18,6 +18,7 @@ from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import SignFlip, sign_flip
 from swapgate.gates.statistics import clopper_pearson, exceedance_p
+from swapgate.gates.unjudged import alike, unjudged
 from swapgate.gates.usability import discordance
 from swapgate.gates.verdict import Finding, Status, Verdict
 
@@ -47,13 +48,14 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     stopped = missing("stability", evidence) or unreadable("stability", evidence)
     if stopped:
         return stopped
+    open_checks, evidence = unjudged(evidence), alike(evidence)
     ours = reworded(evidence.candidate, policy.stability_guard)
     if not ours:
         return verdict("stability", evidence, [_nothing(evidence.candidate)])
     compared = gap(evidence, cost=False)
     findings = [compared] if compared else _compared(evidence, ours, policy)
     settled = not compared and _by_identity(_paired(evidence, ours, policy)) and findings[0].status is Status.PASS
-    return verdict("stability", evidence, [*findings, *_reported(ours, policy, settled=settled)])
+    return verdict("stability", evidence, [*findings, *_reported(ours, policy, settled=settled), *open_checks])
 
 
 def reworded(arm: Arm, guard: float) -> dict[str, Reworded]:

@@ -20,6 +20,7 @@ from swapgate.gates.paired import judge_pairs
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import sign_flip
 from swapgate.gates.statistics import Discordance, clopper_pearson, rate_lower, rate_upper
+from swapgate.gates.unjudged import alike, unjudged
 from swapgate.gates.verdict import Finding, Status, Verdict
 
 HEALTH = "absolute:health"
@@ -33,9 +34,11 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     ours = first_images(evidence.candidate)
     if stopped or not ours:
         return stopped or verdict("usability", evidence, [])
-    compared = gap(evidence, cost=False) or _difference(evidence, ours, policy)
+    both = alike(evidence)
+    compared = gap(evidence, cost=False) or _difference(both, first_images(both.candidate), policy)
     floor = _floor(ours, evidence, policy, compared)
-    return verdict("usability", evidence, [*_health(ours, evidence), compared, *floor], note=_failures(ours.values()))
+    findings = [*_health(ours, evidence), compared, *floor, *unjudged(evidence)]
+    return verdict("usability", evidence, findings, note=_failures(ours.values()))
 
 
 def first_images(arm: Arm) -> dict[str, ImageScore]:

@@ -32,6 +32,7 @@ class Need(StrEnum):
     REFERENCE = "reference picture"
     PROMPT = "prompt"
     COUNTERFACTUALS = "statement and its counterfactuals"
+    TEXT = "text that must be readable"
     JUDGE = "judge"
 
 
@@ -55,6 +56,7 @@ class Inputs:
         prompt: the prompt the picture was made from.
         statement: a sentence that should hold of the picture.
         counterfactuals: the statement with one thing changed, each of which should not hold.
+        text: what must stand in the picture, to be read.
         judge: what scores pictures against texts.
     """
 
@@ -65,6 +67,7 @@ class Inputs:
     prompt: str | None = None
     statement: str | None = None
     counterfactuals: tuple[str, ...] = ()
+    text: str | None = None
     judge: Judge | None = None
 
     def picture(self) -> Image:
@@ -94,6 +97,12 @@ class Inputs:
         if self.statement is None or not self.counterfactuals:
             raise ValueError(f"needed: a {Need.COUNTERFACTUALS}; given {self.statement!r} and {self.counterfactuals}")
         return self.statement, self.counterfactuals
+
+    def asked_text(self) -> str:
+        """What must be readable; ValueError when none was given."""
+        if self.text is None:
+            raise ValueError(f"this metric needs a {Need.TEXT}; none was given")
+        return self.text
 
     def the_judge(self) -> Judge:
         """The judge; ValueError when none was given."""

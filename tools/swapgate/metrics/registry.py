@@ -15,6 +15,7 @@ TABLE: dict[str, str] = {
     "image_similarity": "swapgate.metrics.clip:IMAGE_SIMILARITY",
     "psnr": "swapgate.metrics.psnr:METRIC",
     "ssim": "swapgate.metrics.ssim:METRIC",
+    "text_distance": "swapgate.metrics.text:METRIC",
 }
 """Name to "module:attribute"; sorted by name."""
 

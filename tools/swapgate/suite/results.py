@@ -13,6 +13,7 @@ from swapgate.cards import Card
 from swapgate.errors import RunBroken
 from swapgate.gates.evidence import ImageScore
 from swapgate.gates.family import decide
+from swapgate.gates.unjudged import REMEDY
 from swapgate.gates.verdict import Status, Verdict
 from swapgate.plan import Request
 from swapgate.runs.folder import RunFolder
@@ -87,8 +88,14 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def _warnings(suite: Suite) -> list[str]:
-    """What hosts warned of while images were made: each once, in the order of the journal."""
-    return list(dict.fromkeys(f"{event['model']}: {event['text']}" for event in suite.run.events() if event["event"] == "warning"))
+    """What hosts warned of while images were made: each once, in the order of the journal; then the checks that were not judged."""
+    told = [f"{event['model']}: {event['text']}" for event in suite.run.events() if event["event"] == "warning"]
+    return [*dict.fromkeys(told), *(line for model, recorded in suite.recorded.items() for line in _open_checks(model, recorded.scores))]
+
+
+def _open_checks(model: str, scores: Sequence[ImageScore]) -> Iterator[str]:
+    for name, count in sorted(Counter(name for score in scores for name in score.unjudged).items()):
+        yield f"{model}: {name} was not judged in {count} of {len(scores)} pictures; {REMEDY}"
 
 
 def _made(suite: Suite) -> int:
@@ -113,7 +120,7 @@ def _model(suite: Suite, card: Card, held: Reference | None) -> dict[str, Any]:
     recorded = suite.recorded[card.id]
     loaded = recorded.loaded
     against = held.accepted if held else "the other arm of this run"
-    counted = [score for score in recorded.scores if score.counted and not score.edits]
+    counted = [score for score in recorded.scores if score.counted and not score.edits and not score.unjudged]
     usable = {
         language: [sum(s.usable for s in counted if s.language == language), sum(s.language == language for s in counted)]
         for language in sorted({score.language for score in counted})
@@ -200,12 +207,17 @@ def _compare_scores(ours: ImageScore | None, theirs: ImageScore | None) -> dict[
         "candidate": ours.image if ours else None,
         "baseline": theirs.image if theirs else None,
         "identical": bool(ours and theirs and ours.image == theirs.image),
-        "usable": ours.usable if ours else None,
-        "baseline_usable": theirs.usable if theirs else None,
+        "usable": _usable(ours),
+        "baseline_usable": _usable(theirs),
         "failed": [name for name, held in sorted(ours.bits.items()) if not held] if ours else [],
         "alignment": ours.normalised if ours else None,
         "baseline_alignment": theirs.normalised if theirs else None,
     }
+
+
+def _usable(score: ImageScore | None) -> bool | None:
+    """Whether the picture is usable; None where that is not known, because a check that it holds or not was not judged."""
+    return None if score is None or (score.usable and score.unjudged) else score.usable
 
 
 def _failure(generation: Generation) -> str | None:

@@ -24,6 +24,7 @@ from swapgate.metrics.pixels import Image
 from swapgate.metrics.threads import side_by_side
 from swapgate.plan import Request
 from swapgate.runs.folder import RunFolder
+from swapgate.suite.lettering import BIT, Lettering, required
 from swapgate.tasks import Task
 
 VERSION = 1  # raised when the same picture would get other numbers
@@ -59,17 +60,20 @@ class Scorer:
     """Scores pictures of one run by one judge; the judge is loaded only when a score is not there yet."""
 
     def __init__(self, run: RunFolder, card: Card, judge: Callable[[Card], Judge], prompts: Mapping[str, tuple[str, ...]]) -> None:
+        self._lettering = Lettering(run)
         self._run, self._card, self._make, self._prompts = run, card, judge, prompts
         self._judge: Judge | None = None
         self._identity = known_judge(run, card)
 
     def scores(self, wanted: Sequence[Wanted]) -> list[dict[str, Any]]:
-        """Raw scores of each picture: health bits, alignment with the original prompt, facet margins, strangers' mean."""
+        """Raw scores of each picture: health bits, alignment with the original prompt, facet margins, strangers' mean, and the text that was read."""
         # Loading the judge may show that it changed since the run was scored: then the scores from before are missing, too.
         while missing := [one for one in wanted if self._identity is None or self._run.score_get(self._key(one)) is None]:
             for start in range(0, len(missing), BATCH):
                 self._measure(missing[start : start + BATCH])
-        return [self._run.score_get(self._key(one)) for one in wanted]
+        raw = [self._run.score_get(self._key(one)) for one in wanted]
+        read = self._lettering.read(wanted)
+        return [{**score, "text": text} if text else score for score, text in zip(raw, read, strict=True)]
 
     def drifts(self, pairs: Sequence[tuple[str, str, str]], load: Callable[[str], Image]) -> list[Drift]:
         """Drift of each (pair id, candidate hash, baseline hash); `load` gives the pixels of a hash.
@@ -237,6 +241,8 @@ def image_score(one: Wanted, raw: Mapping[str, Any], scale: Mapping[str, Scale],
     bits = {f"health:{name}": bool(held) for name, held in raw["health"].items()} if "health" in checks else {}
     if "facets" in checks:
         bits |= {f"facet:{name}": margin > 0 for name, margin in raw["margins"].items()}
+    if text := raw.get("text"):
+        bits[BIT] = text["distance"] == 0
     score = ImageScore(
         pair=request.pair,
         recipe=request.recipe,
@@ -252,6 +258,7 @@ def image_score(one: Wanted, raw: Mapping[str, Any], scale: Mapping[str, Scale],
         normalised=0.0,
         margins=raw["margins"],
         counted=request.index == one.task.protocol.counted_index,
+        unjudged=(BIT,) if required(one) is not None and not text else (),
     )
     return rescaled(score, scale, bar)
 
