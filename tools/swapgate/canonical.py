@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,32 @@ from swapgate.errors import RunBroken
 
 
 def dumps(data: Any, *, indent: int | None = None) -> str:
-    """JSON with sorted keys and no NaN; compact unless `indent` is given."""
+    """JSON with sorted keys and no NaN; compact unless `indent` is given. Characters that are not seen, or steer what is seen, are escaped."""
+    text = _written(data, indent)
+    # JSON escapes the controls below space itself, and those that stand between values are its own.
+    unseen = {char for char in set(text) if char >= "\x7f" and steers(char)}
+    return text.translate({ord(char): _escape(char) for char in unseen}) if unseen else text
+
+
+def digest(data: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON of `data`, with nothing escaped that JSON does not ask for."""
+    return hashlib.sha256(_written(data, None).encode()).hexdigest()
+
+
+def steers(char: str) -> bool:
+    """Whether a character is none that a reader sees: control, format, surrogate, a separator of lines, or no character in any text (XML refuses those)."""
+    code = ord(char)
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+
+
+def _written(data: Any, indent: int | None) -> str:
     separators = (",", ":") if indent is None else (",", ": ")
     return json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators)
 
 
-def digest(data: Any) -> str:
-    """SHA-256 (hex) of the canonical JSON of `data`."""
-    return hashlib.sha256(dumps(data).encode()).hexdigest()
+def _escape(char: str) -> str:
+    """As JSON escapes a character: one above U+FFFF is a pair of surrogates."""
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else json.dumps(char)[1:-1]
 
 
 def rounded(data: Any, digits: int = 6) -> Any:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from swapgate.canonical import steers
 from swapgate.errors import UserError
 
 T = TypeVar("T")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
 MISSING: Any = object()
+MOST_CHARACTERS = 10_000  # of a text for a model: several times what any text encoder reads
 
 
 def load_toml(path: Path) -> Table:
@@ -67,6 +70,26 @@ class Table:
             raise self.wrong(name, rule or f"must be {_NAMES[kind]}", f"write {_NAMES[kind]}")
         return value
 
+    def text(self, name: str) -> str:
+        """A text for a model to read, in any script. UserError when it is too long, has nothing to be seen, or a character that is no text.
+
+        Refused are controls but tab and line feed, and code points that Unicode never assigns: tokenizers, XML and terminals each make
+        something else of them. What only steers the writing (joiners, marks and overrides of direction) is text, and is shown escaped.
+        """
+        value = self.take(name, str)
+        if len(value) > MOST_CHARACTERS:
+            raise self.wrong(name, f"at most {MOST_CHARACTERS} characters; this has {len(value)}", "shorten it", value)
+        for place, char in enumerate(value, start=1):
+            if steers(char) and unicodedata.category(char) in ("Cc", "Cn", "Cs") and char not in "\t\n":
+                raise self.wrong(
+                    name, f"no control character and no noncharacter; character {place} is U+{ord(char):04X}", "remove that character", value
+                )
+        if value.strip() and not any(unicodedata.category(char)[0] in "LNSP" or unicodedata.category(char) in ("Co", "Cn") for char in value):
+            raise self.wrong(
+                name, "a text with a character that can be seen; this has only spaces, marks and format characters", "write it out", value
+            )
+        return value
+
     def number(self, name: str, default: Any = MISSING, *, low: float, high: float) -> float:
         """A number in [low, high]."""
         value = self.take(name, float, default)
@@ -94,6 +117,8 @@ class Table:
         values = self.take(name, list, default)
         if any(not isinstance(value, str) or not value.strip() for value in values):
             raise self.wrong(name, "a list of non-empty strings", 'write ["…", "…"]')
+        if any(unicodedata.category(char) == "Cc" for value in values for char in value):
+            raise self.wrong(name, "strings without control characters", "remove them")
         return tuple(values)
 
     def table(self, name: str, default: Any = MISSING) -> Table:

@@ -77,6 +77,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "number": phrases.number,
         "interval": phrases.interval,
         "span": phrases.span,
+        "shown": phrases.shown,
         "tidy": phrases.tidy,
         "task_name": phrases.task_name,
         "effect": phrases.effect,

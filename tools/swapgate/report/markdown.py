@@ -108,7 +108,14 @@ def _next(report: model.Report) -> list[str]:
 
 def _wording(report: model.Report) -> list[str]:
     rows = [
-        (one.task, one.language, str(one.seed), phrases.number(one.change, signed=True), "yes" if one.flip else "no", one.prompt, one.reworded)
+        (
+            one.task,
+            one.language,
+            str(one.seed),
+            phrases.number(one.change, signed=True),
+            "yes" if one.flip else "no",
+            *map(phrases.shown, (one.prompt, one.reworded)),
+        )
         for one in report.wording[:MOST_ROWS]
     ]
     return _table("Wording that hurt most", ("task", "language", "seed", "alignment", "no longer usable", "prompt", "reworded"), rows)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from swapgate.canonical import steers
 from swapgate.gates.verdict import DECIDED, POOLED, RED, WORST_FIRST, Finding, Status
 from swapgate.report.model import Report
 
@@ -45,6 +46,8 @@ QUESTIONS = {
 }
 NOTHING = "—"
 THIN = "\u202f"
+MOST_MARKS = 4  # combining marks on one letter; Vietnamese and pointed Hebrew need two or three, a pile of dozens covers the lines around it
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _COUNTED = {
     Status.ERROR: "could not be measured",
     Status.REGRESSION: "regressed",
@@ -236,13 +239,26 @@ def anchor(*parts: str) -> str:
 
 def tidy(text: str) -> str:
     """One line without control or direction-changing characters: prompts and messages are other people's text."""
-    return " ".join("".join(" " if char.isspace() else char for char in text if char.isspace() or not _steers(char)).split())
+    return " ".join("".join(" " if char.isspace() else char for char in text if char.isspace() or not steers(char)).split())
 
 
-def _steers(char: str) -> bool:
-    """Control, format and surrogate characters, and the code points that are no character in any text (XML refuses them)."""
-    code = ord(char)
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs") or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+def shown(text: str) -> str:
+    """A prompt in one line, with all its characters: those that are not seen or steer what is seen are written as escapes.
+
+    So are spaces that look like the common one, a combining mark with nothing before it, and those of a pile of them.
+    """
+    found: list[str] = []
+    pile = MOST_MARKS  # marks on the last letter; none may stand at the beginning, where they would join what is before the text
+    for char in text:
+        kind = unicodedata.category(char)
+        pile = pile + 1 if kind in ("Mn", "Me") else 0
+        hidden = steers(char) or (kind == "Zs" and char not in " \u3000") or pile > MOST_MARKS
+        found.append(_SHORT.get(char) or _escaped(char) if hidden else char)
+    return "".join(found)
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def needs_a_look(status: Status) -> bool:

@@ -16,6 +16,7 @@ from swapgate.report.pictures import Album, Difference, Picture
 
 MOST_WORDING = 24
 MOST_BROKEN = 6
+_MOST_COMPARED = 500_000  # pairs of pieces; two prompts of thousands of pieces in common take seconds to compare
 _EXHIBITS = 2
 Mark = Literal["same", "gone", "come"]
 
@@ -148,6 +149,10 @@ def page(report: Report, album: Album) -> Page:
 def word_marks(before: str, after: str) -> tuple[tuple[Mark, str], ...]:
     """`after` in pieces that stayed, went or came; words in spaced scripts, characters in Chinese."""
     one, other = _pieces(before), _pieces(after)
+    head = next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
+    if (len(one) - head) * (len(other) - head) > _MOST_COMPARED:
+        found: list[tuple[Mark, str]] = [("same", "".join(one[:head])), ("gone", "".join(one[head:])), ("come", "".join(other[head:]))]
+        return tuple((mark, text) for mark, text in found if text)
     marks: list[tuple[Mark, str]] = []
     for kind, a, b, c, d in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
         if kind == "equal":
