@@ -117,6 +117,7 @@ class Scripted:
         if chance[1] < options.blank:
             return np.full((request.height, width, 3), 128, dtype=np.uint8)
         wrong = chance[2] < options.wrong_prompt or (bool(request.edits) and chance[3] < options.wrong_rewording)
+        wrong = wrong or options.broken_by(request.prompt)
         picture = draw(_OTHER if wrong else request.prompt, request.image_seed, width, request.height)
         return self._spoiled(picture, request)
 

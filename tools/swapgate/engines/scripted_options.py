@@ -27,7 +27,8 @@ class Options:
     first_call_extra: seconds more for the first call; sleep: seconds really slept a call.
     memory_mib: peak of a call; leak_mib: what every image leaves behind; load_seconds is not scripted, it is real.
     blank, black, wrong_prompt, wrong_rewording: share of images that are one grey, all black, or drawn for another prompt
-    (wrong_rewording: of reworded requests only); true means all. noise: share of every pixel that is random; blur: radius in pixels.
+    (wrong_rewording: of reworded requests only); true means all. breaks_on: what a prompt must not hold, or another one is drawn:
+    texts separated by "|", each of them one or several joined by "&" that break it only together. noise: share of every pixel that is random; blur: radius in pixels.
     crash_at, raise_at, hang_at, oom_at: numbers (from 1, comma-separated) of images at which the process exits with
     code 70, raises, hangs, or runs out of memory; kill_at, segfault_at: at which it is killed by that signal; fill_at: at which it
     really takes memory until there is no more; device_error_at: at which a device is lost. weights: identity string; steps: denoising steps where the call does
@@ -48,6 +49,7 @@ class Options:
     blur: float = 0.0
     wrong_prompt: float = 0.0
     wrong_rewording: float = 0.0
+    breaks_on: str = ""
     crash_at: str = ""
     raise_at: str = ""
     hang_at: str = ""
@@ -65,6 +67,10 @@ class Options:
     def at(self, name: str) -> frozenset[int]:
         """The image numbers of one of the options in `scripted_misfortunes.WHEN`."""
         return frozenset(int(part) for part in str(getattr(self, name)).split(",") if part.strip())
+
+    def broken_by(self, prompt: str) -> bool:
+        """Whether a prompt holds what `breaks_on` names."""
+        return any(all(part in prompt for part in together.split("&")) for together in self.breaks_on.split("|") if together)
 
 
 KINDS: Mapping[str, type] = MappingProxyType({field.name: type(field.default) for field in fields(Options)})

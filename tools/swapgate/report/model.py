@@ -134,7 +134,10 @@ class CostPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordingRow:
-    """One rewording: `change` is of the normalised alignment, `flip` means usable before and not after."""
+    """One rewording: `change` is of the normalised alignment, `flip` means usable before and not after.
+
+    Of a smallest one `change` is the mean over `tried` fresh seeds, of which it broke `broke`; over none it is that of the seed it was found on.
+    """
 
     model: str
     task: str
@@ -149,6 +152,8 @@ class WordingRow:
     before: str | None = None
     after: str | None = None
     smallest: bool = False
+    tried: int = 0
+    broke: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

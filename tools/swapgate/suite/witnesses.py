@@ -1,27 +1,32 @@
 """The smallest rewording that broke the model: searched while the model is still loaded, and kept in the run.
 
-Searching selects, so these pictures never enter the figures of the stability gate; they are shown as evidence.
+Searching selects, so these pictures never enter the figures of the stability gate; they are shown as evidence. What is said of
+how often a witness breaks comes from fresh seeds alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from swapgate.cards import Card
 from swapgate.gates.evidence import ImageScore
 from swapgate.hosts.process import Host
 from swapgate.plan import round_call
 from swapgate.suite.generate import record
-from swapgate.suite.planning import restored, serialised, wording_book
+from swapgate.suite.planning import EDITS_SEPARATOR, restored, serialised, wording_book
 from swapgate.suite.scoring import Wanted
+from swapgate.tasks import Task
 
 if TYPE_CHECKING:
     from swapgate.suite.session import Suite
     from swapgate.wording import Rewording
 
-MOST = 2  # witnesses a model: each costs up to BUDGET images
-BUDGET = 4
+MOST = 2  # witnesses a model: each costs up to BUDGET images, and two for every fresh seed
+BUDGET = 6  # as many as three edits have smaller parts, so that the smallest is found for certain
+FRESH = 5  # new seeds on which a witness is tried again; being searched for, it says nothing of how often it breaks
+FRESH_STRIDE = 7_919  # from a task's largest seed on, so that none of them was drawn before
 DONE = "witnesses-done"  # event: the search of a model came to its end
 
 
@@ -38,8 +43,8 @@ def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host], *, ch
         return
     for card in cards:
         if card.id in hosts:
-            for original, broken in _left(suite, card):
-                _shrink(suite, card, original, broken, hosts[card.id], check)
+            while left := _left(suite, card):
+                _shrink(suite, card, *left[0], hosts[card.id], check)
             suite.run.append({"event": DONE, "model": card.id})
 
 
@@ -53,9 +58,17 @@ def cut_off(suite: Suite, card: Card) -> bool:
 
 
 def _left(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
-    """The worst breaking rewordings that have no witness yet."""
-    found = {event["pair"] for event in suite.run.events() if event["event"] == "witness" and event["model"] == card.id}
-    return [(original, broken) for original, broken in _broken(suite, card)[:MOST] if broken.pair not in found]
+    """The worst breaking rewordings that no witness explains yet, as many as may still be searched."""
+    found = [event for event in suite.run.events() if event["event"] == "witness" and event["model"] == card.id]
+    left = [(original, broken) for original, broken in _broken(suite, card) if not any(_explains(event, broken) for event in found)]
+    return left[: max(0, MOST - len(found))]
+
+
+def _explains(witness: Mapping[str, Any], broken: ImageScore) -> bool:
+    """Whether a rewording holds all edits of a witness of the same prompt: a second search would find the same again."""
+    task, language = witness["pair"].split("/")[:2]
+    held = set(broken.edits.split(EDITS_SEPARATOR))
+    return (task, language) == (broken.task, broken.language) and held.issuperset(witness["edits"].split(EDITS_SEPARATOR))
 
 
 def _broken(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
@@ -72,21 +85,18 @@ def _shrink(suite: Suite, card: Card, original: ImageScore, broken: ImageScore, 
     from swapgate import wording
 
     task = suite.task(card, broken.task)
-    book = wording_book(suite.setup.config)
+    book = wording_book(suite.setup.config).translated(task.prompts)
     whole = restored(book, task.prompts[broken.language], broken.language, broken.edits)
+    trial = _Trial(suite=suite, card=card, task=task, like=broken, host=host, check=check)
     seen: dict[str, ImageScore] = {broken.edits: broken}
 
     def breaks(rewording: Rewording) -> bool:
         edits = serialised(rewording)
-        call = round_call(card, task, broken.language, broken.seed, prompt=rewording.text, edits=edits)
-        results = host.make(call)
-        check()
-        record(suite.run, results)
-        image = suite.run.generations()[call.requests[broken.index].key].image
-        if image is None:
+        score = trial.score(broken.seed, rewording.text, edits)
+        if score is None:
             return False
-        seen[edits] = suite.score(card, [Wanted(request=call.requests[broken.index], image=image, task=task)])[0]
-        return not seen[edits].usable
+        seen[edits] = score
+        return not score.usable
 
     found = wording.smallest(whole, breaks, BUDGET)
     edits = serialised(found)
@@ -103,5 +113,47 @@ def _shrink(suite: Suite, card: Card, original: ImageScore, broken: ImageScore, 
             "after": seen[edits].image,
             "change": round(seen[edits].normalised - original.normalised, 6),
             "shrunk": edits != broken.edits,
+            "fresh": _retried(trial, found.text, edits),
         }
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """Pictures of one prompt beside the plan: like those of `like` but for seed and wording."""
+
+    suite: Suite
+    card: Card
+    task: Task
+    like: ImageScore
+    host: Host
+    check: Callable[[], None]
+
+    def score(self, seed: int, text: str, edits: str) -> ImageScore | None:
+        """Make and score one picture; None where none came back."""
+        call = round_call(self.card, self.task, self.like.language, seed, prompt=text, edits=edits)
+        results = self.host.make(call)
+        self.check()
+        record(self.suite.run, results)
+        request = call.requests[self.like.index]
+        image = self.suite.run.generations()[request.key].image
+        if image is None:
+            return None
+        return self.suite.score(self.card, [Wanted(request=request, image=image, task=self.task)])[0]
+
+
+def _retried(trial: _Trial, text: str, edits: str) -> dict[str, Any]:
+    """A witness on FRESH seeds of its own, the only estimate of how often it breaks: it was searched for on the seed that broke.
+
+    tried: seeds on which the prompt as written is usable; broke: those of them on which the witness is not; change: the mean change
+    of normalised alignment over them, None without any.
+    """
+    task, like = trial.task, trial.like
+    changes, broke = [], 0
+    for number in range(1, FRESH + 1):
+        seed = (max(task.seeds) + number * FRESH_STRIDE) % 2**31
+        before, after = trial.score(seed, task.prompts[like.language], ""), trial.score(seed, text, edits)
+        if before is not None and after is not None and before.usable:
+            changes.append(after.normalised - before.normalised)
+            broke += not after.usable
+    return {"tried": len(changes), "broke": broke, "change": round(sum(changes) / len(changes), 6) if changes else None}
