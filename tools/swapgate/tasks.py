@@ -43,8 +43,9 @@ class Task:
     """One thing people ask of the model.
 
     `seeds` make the rounds; `reworded_seeds` (a subset) are also drawn with `rewordings` approved rewordings of
-    each prompt; `translation_of` says for which languages the prompt is a frozen translation. `text`: what has to
-    be readable in the picture, by language of the prompt; empty where nothing has.
+    each prompt, of the classes in `reword_by` (empty: those that are always drawn from); `translation_of` says for
+    which languages the prompt is a frozen translation. `text`: what has to be readable in the picture, by language of
+    the prompt; empty where nothing has.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Task:
     protocol: Protocol
     usability_floor: float | None
     path: Path = Path()
+    reword_by: tuple[str, ...] = ()
     text: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -135,6 +137,7 @@ class _Defaults:
         self.seeds = _seeds(top, "seeds", ())
         self.reworded_seeds = _seeds(top, "reworded_seeds", ())
         self.rewordings = top.whole("rewordings", 0, low=0, high=64)
+        self.reword_by = top.strings("reword_by", ())
         self.checks = _checks(top, CHECKS)
         self.protocol = _protocol(top, Protocol())
 
@@ -168,6 +171,7 @@ def _task(table: Table, family: str, default: _Defaults, path: Path) -> Task:
         seeds=seeds,
         reworded_seeds=reworded,
         rewordings=table.whole("rewordings", default.rewordings, low=0, high=64),
+        reword_by=table.strings("reword_by", default.reword_by),
         width=width,
         height=height,
         protocol=_protocol(table, default.protocol),
@@ -188,14 +192,14 @@ def _identifier(table: Table) -> str:
 
 def _title(table: Table) -> Mapping[str, str]:
     title = table.table("title", {})
-    found = {language: title.take(language, str) for language in LANGUAGES if title.has(language)}
+    found = {language: title.text(language) for language in LANGUAGES if title.has(language)}
     title.finish()
     return MappingProxyType(found)
 
 
 def _prompts(table: Table) -> Mapping[str, str]:
     prompts = table.table("prompts")
-    found = {language: prompts.take(language, str) for language in LANGUAGES if prompts.has(language)}
+    found = {language: prompts.text(language) for language in LANGUAGES if prompts.has(language)}
     prompts.finish()
     for language, text in found.items():
         if not text.strip():
@@ -208,7 +212,7 @@ def _prompts(table: Table) -> Mapping[str, str]:
 def _facets(table: Table, prompts: Mapping[str, str]) -> tuple[Facet, ...]:
     facets = []
     for entry in table.tables("facets", []):
-        name = entry.take("name", str)
+        name = entry.text("name")
         statements = {}
         for language in prompts:
             found = entry.strings(language)

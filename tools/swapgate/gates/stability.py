@@ -21,6 +21,7 @@ from swapgate.gates.statistics import clopper_pearson, exceedance_p
 from swapgate.gates.unjudged import alike, unjudged
 from swapgate.gates.usability import discordance
 from swapgate.gates.verdict import Finding, Status, Verdict
+from swapgate.gates.wording_figures import figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,9 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     compared = gap(evidence, cost=False)
     findings = [compared] if compared else _compared(evidence, ours, policy)
     settled = not compared and _by_identity(_paired(evidence, ours, policy)) and findings[0].status is Status.PASS
-    return verdict("stability", evidence, [*findings, *_reported(ours, policy, settled=settled), *open_checks])
+    return verdict(
+        "stability", evidence, [*findings, *_reported(ours, policy, settled=settled), *figures(evidence.candidate, ours, policy), *open_checks]
+    )
 
 
 def reworded(arm: Arm, guard: float) -> dict[str, Reworded]:

@@ -200,14 +200,33 @@ def _reworded(
     """As many different rewordings as the task asks for: the recorded ones first, then drawn ones. `drawn` keeps the draws."""
     from swapgate import wording
 
-    prompt, n = task.prompts[language], task.rewordings
+    prompt, n, book = task.prompts[language], task.rewordings, book.translated(task.prompts)
+    approved = _approved(task)
     known = _known(book, prompt, language, recorded)
     if len(known) < n and (task.id, language) not in drawn:
-        drawn[task.id, language] = wording.draw(prompt, language, book, n=n, seed_text=task.id)
+        drawn[task.id, language] = wording.draw(prompt, language, book, n=n, seed_text=task.id, approved=approved)
     found: dict[str, Rewording] = {}
     for one in (*known, *drawn.get((task.id, language), ())):
         found.setdefault(one.text, one)
     return [(serialised(one), one.text) for one in found.values()][:n]
+
+
+def _approved(task: Task) -> tuple[str, ...] | None:
+    """The classes of edits that a task asks for; None for those that are always drawn from. UserError for a name that is no class."""
+    from swapgate.wording import Kind
+
+    kinds = tuple(kind.value for kind in Kind)
+    for name in task.reword_by:
+        if name not in kinds:
+            near = difflib.get_close_matches(name, kinds, n=1)
+            raise UserError(
+                where=str(task.path),
+                key=f"task.{task.id}.reword_by",
+                value=name,
+                rule=f"classes of edits out of {', '.join(kinds)}",
+                remedy=f"did you mean {near[0]!r}?" if near else "choose some of them, or leave the key out",
+            )
+    return task.reword_by or None
 
 
 def _known(book: WordingBook, prompt: str, language: str, recorded: Sequence[str]) -> list[Rewording]:

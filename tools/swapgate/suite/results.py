@@ -258,7 +258,10 @@ def _wordings(suite: Suite, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
         for event in suite.run.events():
             if event["event"] == "witness" and event["model"] == card.id and event["original"] in originals:
                 before = originals[event["original"]]
-                yield _wording(suite, card, before, event["edits"], event["text"], event["after"], event["change"], True, smallest=True)
+                fresh = event.get("fresh", {})
+                change = event["change"] if fresh.get("change") is None else fresh["change"]
+                row = _wording(suite, card, before, event["edits"], event["text"], event["after"], change, True, smallest=True)
+                yield {**row, "tried": fresh.get("tried", 0), "broke": fresh.get("broke", 0)}
 
 
 def _wording(
