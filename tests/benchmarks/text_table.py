@@ -97,7 +97,7 @@ def line(row: Row, found: dict[str, Any]) -> str:
     """A row of the table."""
     from swapgate.gates.statistics import clopper_pearson
 
-    low, high = clopper_pearson(found["found"], found["n"], 0.05)
+    low, high = clopper_pearson(found["found"], found["n"], 0.025)  # alpha is of each end
     rate = f"{100 * found['found'] / found['n']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
     shares = {name: cell[0] / cell[1] for name, cell in found["cells"].items()}
     outer = (min if row.matches else max)(shares, key=lambda name: shares[name])
