@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -91,6 +92,13 @@ def test_nothing_that_the_page_is_told_tells_models_apart(run: RunFolder, sample
     assert {key for state in states for key in state} == {
         "total", "done", "number", "image", "prompt", "language", "answered", "usable", "ahead",
     }  # fmt: skip
+
+
+def test_what_a_prompt_hides_is_shown(run: RunFolder) -> None:
+    """A person judges by the prompt that the model got: what cannot be seen, or turns what is seen round, is written out."""
+    sitting = Sitting(run, "ann")
+    sitting.shown[0] = replace(sitting.shown[0], prompt="a red\u200b cup\u202e 猫")
+    assert sitting.state(0)["prompt"] == "a red\\u200b cup\\u202e 猫"
 
 
 def test_a_sitting_goes_on_where_it_ended(run: RunFolder) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from swapgate.canonical import digest
 from swapgate.errors import UserError
+from swapgate.report import phrases
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.labels import Labels, checked_person
 
@@ -85,7 +86,10 @@ class Sitting:
         return next((number for number in waiting if number > after), waiting[0] if waiting else None)
 
     def state(self, number: int | None) -> dict[str, Any]:
-        """What the page needs to show `number`, and nothing that tells models apart. IndexError for a number that there is not."""
+        """What the page needs to show `number`, and nothing that tells models apart. IndexError for a number that there is not.
+
+        The prompt has what is not seen, or steers what is seen, written as escapes.
+        """
         facts: dict[str, Any] = {"total": len(self.shown), "done": self.done}
         if number is None:
             return {**facts, "number": None}
@@ -96,7 +100,7 @@ class Sitting:
             **facts,
             "number": number,
             "image": one.image,
-            "prompt": one.prompt,
+            "prompt": phrases.shown(one.prompt),
             "language": one.language,
             "answered": number in self._answers,
             "usable": self._answers.get(number),
