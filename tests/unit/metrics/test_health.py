@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image as Pillow
 
-from swapgate.metrics import health
 from swapgate.metrics.health import BITS, LIMITS, check
+from swapgate.metrics.health.repetition import structure
 from swapgate.metrics.kinds import Inputs
 from swapgate.metrics.registry import measure
 from swapgate.standins import render, scene
@@ -55,7 +55,9 @@ def healthy():
     """Every healthy picture of these tests: renders of 128 to 512 pixels, photographs at 128 to 1328."""
     photos = photographs()
     assert len(photos) >= 10, "scikit-image no longer ships the photographs that these limits were measured on"
+    blocky = photos.pop("moon.png")  # see the test of it
     squares = [resized(photo, size, size) for photo in photos.values() for size in SIZES]
+    squares += [resized(blocky, size, size) for size in SIZES if size != blocky.shape[0]]
     wide = [resized(photo, 1664, 928) for photo in photos.values()]
     return [*worlds(240, 11), *worlds(12, 12, 256), *worlds(6, 13, 512), *photos.values(), *squares, *wide]
 
@@ -127,11 +129,19 @@ def test_every_repetition_is_found_by_its_own_bit():
 def test_limits_leave_room_on_both_sides(healthy):
     """No healthy picture comes nearer to a limit than a fifth of the way from it to the faults' typical number."""
     typical = {"spread": 3.0, "brightest": 12.0, "white": 1.0, "neighbours": 0.0, "blotches": 0.005, "tiling": 1.0, "halves": 1.0}
+    typical |= {"clipped": 0.7, "cast": 165.0, "mirror": 1.0, "grid": 0.5, "blocks": 1.7, "seams": 24.0}
     values = [checked(image).values for image in healthy]
     for limit in LIMITS:
         edge = limit.low if np.isfinite(limit.low) else limit.high
         nearest = min((abs(value[limit.value] - edge) for value in values), default=0.0)
         assert nearest > 0.2 * abs(edge - typical[limit.value]), (limit.value, nearest, edge)
+
+
+def test_a_photograph_that_was_compressed_to_blocks_is_called_so_at_its_own_size_only():
+    """The moon of scikit-image shows the blocks of JPEG, faint as they are; at another size they no longer lie at lines of 8 pixels."""
+    moon = photographs()["moon.png"]
+    assert checked(moon).failed == ("not_blocky",)
+    assert checked(resized(moon, 480, 480)).healthy
 
 
 def test_three_equal_objects_in_a_row_are_not_tiles():
@@ -193,7 +203,7 @@ def test_the_structure_function_is_the_plain_sum():
     """The transform gives the same as squared differences summed one by one."""
     lines = np.random.default_rng(3).normal(0, 20, (5, 37)).astype(np.float32)
     lines -= lines.mean(axis=1, keepdims=True)
-    found = health._structure(lines)
+    found = structure(lines)
     expected = [np.mean((lines[:, : 37 - s] - lines[:, s:]) ** 2) / (2 * np.mean(lines**2)) for s in range(19)]
     assert found == pytest.approx(expected, abs=1e-4)
 
