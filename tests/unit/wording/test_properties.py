@@ -32,18 +32,48 @@ PIECES = {
     ),
 }  # fmt: skip
 ANYTHING = st.text(max_size=4)
+EDITS = [(language, edit) for language in ("en", "zh") for edit in BOOK.edits[language]]
+ROOMS = {language: {text: [(edit, len(edit.changes(text))) for edit in BOOK.edits[language]] for text in PROMPTS[language]} for language in PROMPTS}
+
+
+NOUNS = ("女子", "杯子", "书", "叶子", "台灯", "鱼", "花", "房子", "帆船", "海报")
+SEEDS = {
+    "en": (*PIECES["en"], "a cup, film grain, watercolour", "a cup, and a cat", "a cup (film grain)", "large flowers", "cafe\u0301", "A cup"),
+    "zh": (*PIECES["zh"], "猫，柔焦，水彩", "猫（柔焦）", "猫。", "猫：4 只，", "（猫）", "A，猫", "4K", "猫 4K", "4个", "红色的猫", "e\u0301"),
+}  # fmt: skip
+
+
+def _seed(language: str, edit: Edit) -> str:
+    """A text that the edit applies to, for its own words to come up often enough."""
+    word = edit.id.partition("→")[0]
+    tried = (word, *SEEDS[language], *(f"两{word}{noun}" for noun in NOUNS))
+    return next((text for text in tried if edit.changes(text)), word)
+
+
+SEED_OF = {(language, edit): _seed(language, edit) for language, edit in EDITS}
+
+
+def _texts(language: str) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.one_of(st.sampled_from(PIECES[language]), ANYTHING), min_size=1, max_size=6)
+
+
+TEXTS = {language: _texts(language) for language in PROMPTS}
+ANY_EDIT = {kind: st.sampled_from([one for one in EDITS if one[1].kind is kind]) for kind in Kind}
+AS_WRITTEN = {language: st.sampled_from(PROMPTS[language]) for language in PROMPTS}
 
 
 @st.composite
 def applied(draw: st.DrawFn, kind: Kind) -> tuple[str, str, Edit, int]:
     """(language, text, edit, place) of an edit of that class in a text made for it: its own words, prompts, and anything at all."""
-    languages = [language for language in ("en", "zh") if any(edit.kind is kind for edit in BOOK.edits[language])]
-    language = draw(st.sampled_from(languages))
-    edit = draw(st.sampled_from([edit for edit in BOOK.edits[language] if edit.kind is kind]))
-    pieces = st.one_of(st.sampled_from(PIECES[language]), ANYTHING, st.just(edit.id.partition("→")[0]))
-    made = st.lists(pieces, min_size=1, max_size=7).map(" ".join if language == "en" else "".join)
-    prompts = PROMPTS[language][:1] if kind is Kind.LANGUAGE else PROMPTS[language]
-    text = draw(st.sampled_from(prompts) if kind is Kind.LANGUAGE else st.one_of(made, st.sampled_from(prompts)))
+    language, edit = draw(ANY_EDIT[kind])
+    if kind is Kind.LANGUAGE:
+        text = PROMPTS[language][0]
+    elif draw(st.integers(0, 3)):
+        pieces = draw(TEXTS[language])
+        pieces.insert(draw(st.integers(0, len(pieces))), SEED_OF[language, edit])
+        text = (" " if language == "en" else "").join(pieces)
+    else:
+        text = draw(AS_WRITTEN[language])
     places = len(edit.changes(text))
     assume(places)
     return language, text, edit, draw(st.integers(0, places - 1))
@@ -109,8 +139,7 @@ def test_what_stands_around_a_prompt_leaves_its_body(kind: Kind, data: st.DataOb
 def test_several_edits_of_any_classes_leave_quotations_and_valid_text(language: str, data: st.DataObject) -> None:
     """Five at once, noise and translation among them."""
     text = data.draw(st.sampled_from(PROMPTS[language]))
-    rooms = [(edit, len(edit.changes(text))) for edit in BOOK.edits[language]]
-    chosen = data.draw(st.lists(st.sampled_from([room for room in rooms if room[1]]), max_size=5))
+    chosen = data.draw(st.lists(st.sampled_from([room for room in ROOMS[language][text] if room[1]]), max_size=5))
     edits = [AppliedEdit(edit=edit, place=data.draw(st.integers(0, places - 1))) for edit, places in chosen]
     got = reworded(text, language, edits)
     assert quoted(got.text) == quoted(text)
