@@ -229,7 +229,7 @@ def _text(table: Table, prompts: Mapping[str, str]) -> Mapping[str, str]:
     if not table.has("text"):
         return MappingProxyType({})
     text = table.table("text")
-    found = {language: text.take(language, str) for language in prompts}
+    found = {language: text.text(language) for language in prompts}
     text.finish()
     for language, words in found.items():
         if not any(character.isalnum() for character in words):
