@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -119,7 +119,7 @@ def _ceilings_only(report: Report) -> str:
 def _open_reason(report: Report, statuses: Sequence[Status], unmeasured: int) -> str:
     if not statuses:
         return report.outcome.reason or "nothing was measured"
-    open_statuses = {status for status in WORST_FIRST if status not in DECIDED and status is not Status.NOT_APPLICABLE}
+    open_statuses = {status for status in WORST_FIRST if status not in DECIDED} - {Status.NOT_APPLICABLE}
     parts = []
     if any(status in open_statuses for status in statuses):
         parts.append(_tally(statuses, open_statuses, len(statuses)))
@@ -130,7 +130,7 @@ def _open_reason(report: Report, statuses: Sequence[Status], unmeasured: int) ->
     return "; ".join([*parts, "nothing regressed"])
 
 
-def _tally(statuses: Sequence[Status], wanted: frozenset[Status] | set[Status], total: int) -> str:
+def _tally(statuses: Sequence[Status], wanted: Collection[Status], total: int) -> str:
     """ "2 of 14 cells regressed, 1 could not be measured": the first part names the whole."""
     order = (Status.REGRESSION, *WORST_FIRST)  # what got worse comes before what is not known
     found = [(n, _COUNTED[status]) for status in dict.fromkeys(order) if status in wanted and (n := statuses.count(status))]

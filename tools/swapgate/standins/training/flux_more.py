@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
+from swapgate.engines.dry.tokenizers import CLIP_LENGTH
 from swapgate.errors import UserError
-from swapgate.standins import flux, folders, tokenizers
+from swapgate.standins import flux, folders
 from swapgate.standins.training import autoencoder, bank, flow, flux_stages, reading
 from swapgate.standins.training.stages import Figures, Stage, StageContext
 
@@ -124,7 +125,7 @@ class FluxMore:
         device = self.context.device
         texts = bank.caption_texts(self.codes.cpu(), flux_stages.WORDINGS, self.context.seed + SEED, bank.workers(self.context.tiny))
         self.english = torch.tensor([[text.isascii() for text in some] for some in texts], device=device)
-        self.clip_words = flux_stages.encoded(texts, self.clip_tokenizer, tokenizers.CLIP_LENGTH).to(device)
+        self.clip_words = flux_stages.encoded(texts, self.clip_tokenizer, CLIP_LENGTH).to(device)
         self.t5_words = flux_stages.encoded(texts, self.t5_tokenizer, flux.TEXT_LENGTH).to(device)
         self.clip_lengths = (self.clip_words.ids != self.clip_words.pad).sum(dim=2) + 1
         self.t5_lengths = (self.t5_words.ids != self.t5_words.pad).sum(dim=2)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTokenizer, T5Tokenizer
 
+from swapgate.engines.dry.tokenizers import CLIP_LENGTH
 from swapgate.standins import flux, folders, tokenizers
 from swapgate.standins.training import autoencoder, bank, flow
 from swapgate.standins.training.stages import Figures, Stage, StageContext
@@ -49,7 +50,7 @@ def words(context: StageContext) -> Figures:
     clip.save_pretrained(context.path("flux-clip-tokenizer"))
     t5.save_pretrained(context.path("flux-t5-tokenizer"))
 
-    encoded(texts, clip, tokenizers.CLIP_LENGTH).save(context.path("flux-clip-words.npz"))
+    encoded(texts, clip, CLIP_LENGTH).save(context.path("flux-clip-words.npz"))
     made = encoded(texts, t5, flux.TEXT_LENGTH)
     made.save(context.path("flux-t5-words.npz"))
     return {"clip_tokens": len(clip), "t5_tokens": len(t5), "captions": int(made.lengths.numel())}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Qwen2Tokenizer
 
+from swapgate.engines.dry.tokenizers import PREFIX_TOKENS, TEMPLATE
 from swapgate.standins import folders, qwen, tokenizers
 from swapgate.standins.training import autoencoder, bank, flow
 from swapgate.standins.training.stages import Figures, Stage, StageContext
@@ -45,10 +46,10 @@ def words(context: StageContext) -> Figures:
     tokenizer.save_pretrained(context.path("qwen-tokenizer"))
 
     def encode(some: list[str]) -> list[list[int]]:
-        ids: list[list[int]] = tokenizer([tokenizers.TEMPLATE.format(text) for text in some])["input_ids"]
+        ids: list[list[int]] = tokenizer([TEMPLATE.format(text) for text in some])["input_ids"]
         return ids
 
-    made = bank.token_words(texts, encode, blank=qwen.NEGATIVE_PROMPT, pad=_pad(tokenizer), prefix=tokenizers.PREFIX_TOKENS)
+    made = bank.token_words(texts, encode, blank=qwen.NEGATIVE_PROMPT, pad=_pad(tokenizer), prefix=PREFIX_TOKENS)
     made.save(context.path("qwen-words.npz"))
     return {"tokens": len(tokenizer), "captions": int(made.lengths.numel()), "longest": int(made.lengths.max())}
 
@@ -110,8 +111,8 @@ class QwenFlow:
         ids, lengths = self.words.ids[which, rows], self.words.lengths[which, rows]
         dropped = torch.rand(n, generator=generator, device=device) < BLANK_SHARE
         ids, lengths = bank.blanked(self.words, ids, lengths, dropped)
-        text = qwen.text_states(self.text_encoder, ids.long(), tokenizers.PREFIX_TOKENS)
-        places = torch.arange(text.shape[1], device=device) + tokenizers.PREFIX_TOKENS
+        text = qwen.text_states(self.text_encoder, ids.long(), PREFIX_TOKENS)
+        places = torch.arange(text.shape[1], device=device) + PREFIX_TOKENS
         return qwen.velocity(self.transformer, noisy, sigma, text, places.view(1, -1) < lengths.view(-1, 1))
 
     def pipeline(self, mu: float) -> Any:
