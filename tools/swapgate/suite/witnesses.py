@@ -130,16 +130,18 @@ class _Trial:
     check: Callable[[], None]
 
     def score(self, seed: int, text: str, edits: str) -> ImageScore | None:
-        """Make and score one picture; None where none came back."""
+        """The score of one picture, which is made unless the run has it (two witnesses of a prompt share its originals); None where none came back."""
         call = round_call(self.card, self.task, self.like.language, seed, prompt=text, edits=edits)
-        results = self.host.make(call)
-        self.check()
-        record(self.suite.run, results)
         request = call.requests[self.like.index]
-        image = self.suite.run.generations()[request.key].image
-        if image is None:
+        made = self.suite.run.generations().get(request.key)
+        if made is None or made.image is None:
+            results = self.host.make(call)
+            self.check()
+            record(self.suite.run, results)
+            made = self.suite.run.generations()[request.key]
+        if made.image is None:
             return None
-        return self.suite.score(self.card, [Wanted(request=request, image=image, task=self.task)])[0]
+        return self.suite.score(self.card, [Wanted(request=request, image=made.image, task=self.task)])[0]
 
 
 def _retried(trial: _Trial, text: str, edits: str) -> dict[str, Any]:
