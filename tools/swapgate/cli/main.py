@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swapgate import __version__
-from swapgate.cli import baselines, calibrate, check, doctor, drill, init, judge, label, plan, probe, report, standins
+from swapgate.cli import baselines, calibrate, check, comfyui, doctor, drill, init, judge, label, plan, probe, report, standins
 from swapgate.errors import UserError
 
-GROUPS = (plan, calibrate, probe, baselines, report, label, judge, check, doctor, drill, standins, init)
+GROUPS = (plan, calibrate, probe, baselines, report, label, judge, check, comfyui, doctor, drill, standins, init)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
