@@ -13,6 +13,7 @@ from swapgate.errors import UserError
 from swapgate.reading import Table, load_toml
 
 CHECKS = ("health", "alignment", "facets", "text")
+MOST_REWORDINGS = 64
 SIZE_STEP = 16  # Qwen-Image, FLUX and Z-Image pipelines round other sizes down: latents of 8 px in patches of 2
 
 
@@ -136,7 +137,7 @@ class _Defaults:
         self.height = _size(top, "height", None)
         self.seeds = _seeds(top, "seeds", ())
         self.reworded_seeds = _seeds(top, "reworded_seeds", ())
-        self.rewordings = top.whole("rewordings", 0, low=0, high=64)
+        self.rewordings = top.whole("rewordings", 0, low=0, high=MOST_REWORDINGS)
         self.reword_by = top.strings("reword_by", ())
         self.checks = _checks(top, CHECKS)
         self.protocol = _protocol(top, Protocol())
@@ -170,7 +171,7 @@ def _task(table: Table, family: str, default: _Defaults, path: Path) -> Task:
         checks=checks,
         seeds=seeds,
         reworded_seeds=reworded,
-        rewordings=table.whole("rewordings", default.rewordings, low=0, high=64),
+        rewordings=table.whole("rewordings", default.rewordings, low=0, high=MOST_REWORDINGS),
         reword_by=table.strings("reword_by", default.reword_by),
         width=width,
         height=height,

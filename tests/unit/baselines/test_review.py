@@ -231,7 +231,7 @@ def test_impossible_cost_does_not_bar_quality_that_leaves_it_out(tmp_path: Path,
 def test_a_rejected_draft_stays_rejected_until_said_otherwise(tmp_path: Path, store: Store, made: Any) -> None:
     """The reason and the name stand in the run's journal."""
     run = made.run(tmp_path / "run", made.draft(), made.draft(task="mug"))
-    assert reject(run, patterns=["*/cup"], reason="wrong lamp", by="bo").done == (f"standin/{made.COHORT}/cup",)
+    assert reject(run, store=store, patterns=["*/cup"], reason="wrong lamp", by="bo").done == (f"standin/{made.COHORT}/cup",)
     done = accept(run, store=store)
     assert done.done == (f"standin/{made.COHORT}/mug",)
     assert "rejected by bo: wrong lamp" in done.refused[0].reason
@@ -241,13 +241,13 @@ def test_a_rejected_draft_stays_rejected_until_said_otherwise(tmp_path: Path, st
     assert entries[-1]["into"]
 
 
-def test_a_rejection_says_why_and_what(tmp_path: Path, made: Any) -> None:
+def test_a_rejection_says_why_and_what(tmp_path: Path, store: Store, made: Any) -> None:
     """Neither an empty reason nor a pattern without a match marks anything."""
     run = made.run(tmp_path / "run", made.draft())
     with pytest.raises(UserError, match="says why"):
-        reject(run, patterns=["*"], reason=" ")
+        reject(run, store=store, patterns=["*"], reason=" ")
     with pytest.raises(UserError, match="matches a draft"):
-        reject(run, patterns=["*/jug"], reason="x")
+        reject(run, store=store, patterns=["*/jug"], reason="x")
     assert not (run / "review.jsonl").exists()
 
 
@@ -286,7 +286,7 @@ def test_the_diff_knows_what_was_reviewed_and_where_it_would_go(tmp_path: Path, 
     run = made.run(tmp_path / "run", made.draft(cohort=made.CPU), made.draft(cohort=made.CPU, task="mug"))
     assert [one.state for one in diff(run, store)] == ["open", "open"]
     accept(run, store=store, patterns=["*/cup"])
-    reject(run, patterns=["*/mug"], reason="no")
+    reject(run, store=store, patterns=["*/mug"], reason="no")
     cup, mug = diff(run, store)
     assert (cup.id, cup.kind, cup.state) == ("standin/any/cup", "unchanged", "accepted")
     assert (mug.kind, mug.state) == ("new", "rejected")

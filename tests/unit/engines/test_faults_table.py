@@ -50,7 +50,7 @@ COSTS = ("slow:1.01", "leak:1", "second-copy:1", "offload-hook", "table-upload:3
 """Change no picture."""
 OTHERS = (
     "no-guidance", "guidance-above:4", "embeddings-only", "no-rescale", "template:8", "encoder-rope:0.5", "extra-step", "vae-second-call:1", "lora-stays:0.3",
-    "batch-text", "batch-order", "stale", "wrong-size:16", "cache:5",
+    "batch-text", "batch-order", "stale", "wrong-size:16", "cache:5", "brittle",
 )  # fmt: skip
 """Have tests of their own."""
 FAMILIES = ("qwen", "flux")

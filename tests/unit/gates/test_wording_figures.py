@@ -112,6 +112,6 @@ def test_no_figure_decides(build: Any) -> None:
     arm = build.arm(scores=tuple(made))
     verdict = judge(build.evidence(arm, arm), POLICY)
     mine = {one.name: one for one in verdict.findings if one.name in told(build, made)}
-    assert set(mine) == {"change quantiles", "wording spread", "flip rate, synonym"}
+    assert set(mine) == {"change quantiles", "placebo", "wording spread", "flip rate, synonym"}
     assert not any(one.decides or one.limit is not None or one.p is not None for one in mine.values())
     assert len(INNOCENCE) == len(set(INNOCENCE))

@@ -22,6 +22,7 @@ NOTHING: dict[str, Any] = {
     "swapgate_gpus": "",
     "swapgate_plan": False,
     "swapgate_budget": "",
+    "swapgate_wordings": "",
     "swapgate_update": False,
     "swapgate_reason": "",
     "swapgate_allow_ci": False,
@@ -89,6 +90,8 @@ def test_paths_are_relative_to_where_pytest_was_called(name: str, tmp_path: Path
         ({"resume": "a", "run_dir": "b"}, "--run-dir names a new run"),
         ({"replay": "a", "run_dir": "b"}, "--run-dir names a new run"),
         ({"replay": "a", "update": True}, "baselines accept --run=RUN"),
+        ({"replay": "a", "wordings": "4"}, "the rewordings of the recorded one"),
+        ({"resume": "a", "wordings": "4"}, "the rewordings of the recorded one"),
         ({"null": -1}, "0 or more"),
         ({"replay": "a", "null": 2}, "--replay starts none"),
         ({"against": "a", "update": True}, "judges it against another model"),
@@ -136,6 +139,7 @@ def test_every_option_is_in_the_help(pytester: pytest.Pytester) -> None:
                 "--resume=RUN",
                 "--replay=RUN",
                 "--null=N",
+                "--wordings=K",
                 "--plan",
                 "--update-baselines",
                 "--baseline-reason=TEXT",
@@ -156,6 +160,19 @@ def test_a_budget_that_is_none_is_refused(text: str) -> None:
     """Nought, more than a quarter, and what is no number."""
     with pytest.raises(pytest.UsageError, match="at most 25%"):
         options(false_alarms=text)
+
+
+@pytest.mark.parametrize(("text", "k"), [("", None), ("0", 0), ("8", 8), ("64", 64)])
+def test_wordings_are_as_many_as_asked_for(text: str, k: int | None) -> None:
+    """Nothing leaves it to the tasks."""
+    assert options(wordings=text).wordings == k
+
+
+@pytest.mark.parametrize("text", ["-1", "65", "many", "1.5", "²"])
+def test_wordings_that_are_no_number_are_refused(text: str) -> None:
+    """In words, before anything is read."""
+    with pytest.raises(pytest.UsageError, match=r"(?s)--wordings = .*from 0 to 64"):
+        options(wordings=text)
 
 
 @pytest.mark.parametrize(

@@ -372,6 +372,10 @@ def _wording(shelf: Shelf) -> list[dict[str, Any]]:
             "before": before,
             "after": after,
             "smallest": True,
+            "tried": 5,
+            "broke": 4,
+            "low": 0.284,
+            "high": 0.995,
         },
         {
             "model": MODEL,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from swapgate.gates.compose import claim
 from swapgate.gates.verdict import DECIDED, GATES, RED, Status
 from swapgate.report import model, phrases
 
@@ -221,3 +222,31 @@ def test_a_run_that_stopped_early_says_what_the_whole_plan_would_have_taken(repo
     )
     assert phrases.measured_line(early).endswith("60 of 108 images, 20 s of about 36 s that the whole plan takes")
     assert "whole plan" not in phrases.measured_line(replace(early, measured=model.Amount(cells=10, images=108, decided=10, seconds=36.2)))
+
+
+def told(sample, task, *names):
+    """A stability verdict with findings of those names."""
+    made = sample.verdict("stability", task, Status.PASS, "because")
+    findings = tuple(claim(name, Status.INCONCLUSIVE, f"{name} is \x1b[31mtold", decides=False) for name in names)
+    return replace(made, findings=findings).as_json()
+
+
+def test_wording_is_told_of_the_pool_alone_with_its_controls_and_witnesses(sample, data):
+    """Quantiles, placebo, spread and control in the words of their findings; a witness by its fresh seeds."""
+    names = ("change quantiles", "placebo", "wording spread", "negative control", "flip rate")
+    data["verdicts"] = [told(sample, "all", *names), told(sample, "cup", *names)]
+    lines = phrases.wording_lines(model.as_report(data))
+    assert [line.partition(": ")[2] for line in lines[:-1]] == [f"{name} is [31mtold" for name in names[:-1]]
+    assert lines[-1].endswith("(the smallest edit that breaks it) breaks 4 of 5 fresh seeds (28.4 to 99.5\u202f%)")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_kept_witness_is_told_apart_and_few_are_told(data):
+    """What broke an earlier version; the rest stands in the report."""
+    row = next(row for row in data["wording"] if row["smallest"])
+    data["wording"] = [{**row, "kept": True, "broke": 0, "tried": n, "low": 0.0, "high": 0.5} for n in range(phrases.MOST_WITNESSES + 3)]
+    lines = [line for line in phrases.wording_lines(model.as_report(data)) if "fresh seed" in line]
+    assert len(lines) == phrases.MOST_WITNESSES
+    assert all("(broke an earlier version)" in line for line in lines)
+    assert lines[0].endswith("no fresh seed gave a usable picture of the prompt as written")
+    assert "breaks 0 of 1 fresh seeds" in lines[1]

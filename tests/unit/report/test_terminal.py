@@ -51,6 +51,7 @@ def test_a_long_list_is_cut_and_counted(sample, data):
 def test_a_run_that_held_is_told_in_four_lines(sample, data):
     """Nothing to look at, nothing to type."""
     data.update(
+        wording=[],
         verdicts=[sample.verdict("drift", "t", Status.PASS, "same").as_json()],
         counts={"PASS": 1},
         planned={"cells": 1, "images": 1},

@@ -35,6 +35,7 @@ expected_forwards = 4
 [options]
 {options}
 """
+COUNTERFACTUAL = ("a blue cup", "蓝色的杯子")
 TASKS = """
 width = 32
 height = 32
@@ -59,11 +60,13 @@ prompts = {{ en = "an orange cat by a sunlit window, film grain" }}
 class Hosts:
     """Stands for `swapgate.suite.generate.Host`, and keeps what was started and asked, in order.
 
+    controls: calls that ask a changed meaning (the negative control of stability), which no plan holds and `asked` leaves out.
     refuse: model to what its loading raises; where: model and the variables of its host, for every host that was given any.
     """
 
     started: list[tuple[str, int | None]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    controls: list[tuple[str, str]] = field(default_factory=list)
     refuse: dict[str, Exception] = field(default_factory=dict)
     where: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     interrupt_after: int | None = None
@@ -113,7 +116,8 @@ class _Host:
     def make(self, call: Call) -> list[tuple[Generation, Pixels | None]]:
         if self._hosts.interrupt_after is not None and len(self._hosts.asked) >= self._hosts.interrupt_after:
             raise KeyboardInterrupt
-        self._hosts.asked.append((self._card.id, call.key))
+        kept = self._hosts.controls if call.first.prompt in COUNTERFACTUAL else self._hosts.asked
+        kept.append((self._card.id, call.key))
         self._clock.start()
         shared: dict[str, Any] = {
             "call": call.key,

@@ -80,6 +80,25 @@ def test_rewordings_are_drawn_only_where_stability_is_asked_for(bench: Any) -> N
     assert len(reworded(build_plan(prepare(bench.config, bench.options())), "toy")) == 2
 
 
+@pytest.mark.parametrize(("k", "seeds"), [(0, "[1]"), (5, "[1]"), (4, "[1, 2]"), (3, "[]")])
+def test_the_run_may_ask_for_other_rewordings_than_its_tasks(bench: Any, k: int, seeds: str) -> None:
+    """K of every prompt, for each of its reworded seeds; the first seed where a task names none."""
+    path = bench.root / "fixtures" / "tasks" / "toys.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("reworded_seeds = [1]", f"reworded_seeds = {seeds}"), encoding="utf-8")
+    found = [edits for task, language in (("cup", "en"), ("cup", "zh"), ("cat", "en"))
+             for edits in [reworded(build_plan(prepare(bench.config, bench.options(wordings=k))), "toy", task, language)]]  # fmt: skip
+    assert [len(set(edits)) for edits in found] == [k] * 3
+    assert {len(edits) for edits in found} == {k * max(1, seeds.count(",") + 1)}
+
+
+def test_more_rewordings_than_there_are_is_said_with_how_many_there_are(bench: Any) -> None:
+    """Nothing is made of half of them."""
+    bench.tasks('reword_by = ["punctuation"]')
+    with pytest.raises(UserError, match="64 different rewordings; its approved edits yield") as caught:
+        build_plan(prepare(bench.config, bench.options(wordings=64)))
+    assert "ask for at most" in caught.value.remedy
+
+
 def test_the_same_project_gives_the_same_plan_and_both_arms_the_same_rewordings(bench: Any) -> None:
     """Deterministic, and comparable one by one."""
     bench.card("other")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import binomtest
 
 from swapgate import wording
+from swapgate.baselines.review import reject
+from swapgate.baselines.store import Store
+from swapgate.baselines.witnesses import Witness, keep
 from swapgate.engines.scripted_options import Options
-from swapgate.suite.witnesses import BUDGET, FRESH, MOST, search
+from swapgate.suite.planning import serialised
+from swapgate.suite.witnesses import BUDGET, FRESH, MOST, MOST_KEPT, search
 from swapgate.wording import Rewording
 
 BOOK = wording.load(Path(__file__).parents[3] / "fixtures" / "wording")
@@ -33,7 +39,7 @@ def test_the_worst_breaking_rewordings_are_shrunk_within_the_budget(bench: Any) 
     suite, data = bench.whole()
     found = witnesses(suite)
     assert len(found) == MOST
-    assert 15 <= len(bench.hosts.asked) <= 15 + MOST * (BUDGET + 2 * FRESH)
+    assert 15 < len(bench.hosts.asked) <= 15 + MOST * (BUDGET + 2 * FRESH)
     assert bench.hosts.started == [("toy", None)]
     assert sum(row["smallest"] for row in data["wording"]) == MOST
 
@@ -147,6 +153,80 @@ def test_a_witness_of_one_seed_is_told_from_one_of_all(bench: Any) -> None:
     assert all(row["broke"] < row["tried"] == FRESH for row in rows)
 
 
+def known(bench: Any, **changes: Any) -> Witness:
+    """A kept witness of the toy: cups of another word."""
+    found = Witness(task="cups", language="en", prompt=TEXT, edits=SYNONYM, text=TEXT.replace("cups", "mugs"), tried=5, broke=5, run="r")
+    found = replace(found, **changes)
+    keep(bench.root / "baselines", "toy", [found])
+    return found
+
+
+@pytest.mark.parametrize(("breaks_on", "broke"), [("mugs", FRESH), ("", 0)])
+def test_what_broke_an_earlier_version_is_tried_first(bench: Any, breaks_on: str, broke: int) -> None:
+    """Told either way, on fresh seeds; what it explains is not searched again, and it takes the place of no new witness."""
+    (bench.root / "fixtures" / "tasks" / "toys.toml").write_text(BRITTLE, encoding="utf-8")
+    bench.card("toy", breaks_on=f"{breaks_on}|table, film" if breaks_on else "table, film")
+    known(bench)
+    suite, data = bench.whole()
+    first, *others = witnesses(suite)
+    assert (first["kept"], first["edits"], first["fresh"]["broke"], first["flip"]) == (True, SYNONYM, broke, bool(broke))
+    assert [one["edits"] for one in others] == [MARK]
+    row = next(row for row in data["wording"] if row.get("kept"))
+    assert (row["broke"], row["tried"], row["flip"]) == (broke, FRESH, bool(broke))
+    exact = binomtest(broke, FRESH).proportion_ci(1 - suite.policy.alpha / 2, method="exact")  # two witnesses share the error
+    assert (row["low"], row["high"]) == pytest.approx((exact.low, exact.high), abs=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"prompt": "another"}, {"edits": "synonym: gone→away @1"}, {"task": "gone"}, {"language": "zh"}])
+def test_a_kept_witness_that_cannot_be_asked_any_more_is_passed_over(bench: Any, change: dict[str, Any]) -> None:
+    """Another prompt, an edit that was taken out, a task or a language that is gone: nothing is made, and nothing is searched for ever."""
+    (bench.root / "fixtures" / "tasks" / "toys.toml").write_text(BRITTLE, encoding="utf-8")
+    known(bench, **change)
+    suite, _ = bench.whole()
+    assert witnesses(suite) == []
+    bench.whole(resume=bench.root / "here")
+    assert len(bench.hosts.started) == 1
+
+
+def test_a_run_that_was_cut_off_before_it_tried_them_does(bench: Any) -> None:
+    """And no second time after that."""
+    (bench.root / "fixtures" / "tasks" / "toys.toml").write_text(BRITTLE, encoding="utf-8")
+    suite, _ = bench.whole()
+    known(bench)
+    journal = bench.root / "here" / "journal.jsonl"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"witnesses-done"' not in line), encoding="utf-8")
+    for _ in range(2):
+        suite, _ = bench.whole(resume=bench.root / "here")
+        assert [one["kept"] for one in witnesses(suite)] == [True]
+    assert len(bench.hosts.started) == 2
+
+
+def test_no_more_kept_witnesses_than_a_few_are_tried(bench: Any) -> None:
+    """Each costs eleven images."""
+    (bench.root / "fixtures" / "tasks" / "toys.toml").write_text(BRITTLE, encoding="utf-8")
+    drawn = wording.draw(TEXT, "en", BOOK, n=MOST_KEPT + 2, seed_text="x")
+    for one in drawn:
+        known(bench, edits=serialised(one), text=one.text)
+    suite, _ = bench.whole()
+    assert len(witnesses(suite)) == MOST_KEPT
+
+
+def test_a_witness_that_a_review_kept_is_tried_by_the_next_run(bench: Any) -> None:
+    """From the search over the rejection to the next version, which is mended."""
+    (bench.root / "fixtures" / "tasks" / "toys.toml").write_text(BRITTLE, encoding="utf-8")
+    bench.card("toy", breaks_on="mugs")
+    bench.whole(run_dir=bench.root / "first")
+    reject(bench.root / "first", store=Store(bench.root / "baselines"), reason="brittle", environ={})
+    bench.card("toy", weights="next")
+    suite, data = bench.whole()
+    assert [(one["kept"], one["edits"], one["fresh"]["broke"]) for one in witnesses(suite)] == [(True, SYNONYM, 0)]
+    before = (bench.root / "here" / "verdicts.json").read_bytes()
+    bench.whole(replay=bench.root / "here")
+    assert (bench.root / "here" / "verdicts.json").read_bytes() == before
+    assert [row["kept"] for row in data["wording"] if row["smallest"]] == [True]
+
+
 @pytest.fixture(scope="module")
 def draws() -> list[tuple[Rewording, ...]]:
     """32 rewordings for each of 20 seeds, made once."""
@@ -180,6 +260,33 @@ def test_what_breaks_only_together_is_found_as_both(draws: list[tuple[Rewording,
     assert {labels for one in found for labels in one} == {(MARK, SYNONYM)}
 
 
-def test_a_model_that_ignores_wording_breaks_in_no_draw(draws: list[tuple[Rewording, ...]]) -> None:
-    """Nothing is found where nothing was planted."""
-    assert all(smallest(drawn, "") == set() for drawn in draws)
+SEEDS = 20
+IGNORED = f"""
+width = 32
+height = 32
+seeds = {list(range(1, SEEDS + 1))}
+reworded_seeds = {list(range(1, SEEDS + 1))}
+rewordings = 4
+[[task]]
+id = "cups"
+prompts = {{ en = "{TEXT}", zh = "木桌上两只红色的杯子，水彩" }}
+[[task]]
+id = "other"
+rewordings = 0
+prompts = {{ en = "an orange cat by a sunlit window", zh = "窗边一只橙色的猫" }}
+"""
+
+
+@pytest.mark.parametrize(("options", "red"), [({"deaf": "wording"}, False), ({"wrong_rewording": 0.5}, True)])
+def test_nothing_is_reported_on_a_model_that_ignores_wording(bench: Any, options: dict[str, Any], red: bool) -> None:
+    """In four rewordings with each of 20 seeds, in two languages; the same run says so of a model that does not ignore it."""
+    (bench.root / "fixtures" / "tasks" / "toys.toml").write_text(IGNORED, encoding="utf-8")
+    bench.card("toy", **options)
+    bench.card("steady", deaf="wording")
+    suite, data = bench.whole(models=("toy",), against="steady", gates=("stability",))
+    rows = [row for row in data["wording"] if not row["smallest"]]
+    assert len(rows) == 2 * 4 * SEEDS
+    assert bool(witnesses(suite)) is red
+    assert any(one["status"] == "REGRESSION" for one in data["verdicts"]) is red
+    assert any(row["flip"] for row in rows) is red
+    assert any(row["change"] for row in rows) is red

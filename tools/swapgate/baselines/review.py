@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swapgate.baselines import draft as drafts
-from swapgate.baselines import guards
+from swapgate.baselines import guards, witnesses
 from swapgate.baselines.record import ANY, Baseline, without_cost
 from swapgate.baselines.store import Store, read_baseline
 from swapgate.errors import UserError
@@ -22,6 +23,9 @@ from swapgate.gates.evidence import Null
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status, Verdict
 from swapgate.gates.warning import Warn, warnings
+
+if TYPE_CHECKING:
+    from swapgate.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +86,19 @@ def accept(
     return replace(made, lines=(*made.lines, *_warnings(store, made.done)))
 
 
-def reject(run: Path, *, patterns: Sequence[str] = (), reason: str, by: str = "") -> Reviewed:
-    """Mark the drafts that `patterns` name as rejected; accept then refuses them. UserError without a reason."""
+def reject(run: Path, *, store: Store, patterns: Sequence[str] = (), reason: str, by: str = "", environ: Mapping[str, str] = os.environ) -> Reviewed:
+    """Mark the drafts that `patterns` name as rejected; accept then refuses them. UserError without a reason.
+
+    Their witnesses are kept in `store` for the next version to stand, except where nothing may be written there (CI, xdist workers).
+    """
     if not reason.strip():
         raise UserError(where="--reason", rule="a rejection says why", remedy='write --reason="…"')
     selection = drafts.choose(run, patterns)
     for draft in selection.chosen:
         drafts.note_review(run, {"action": "reject", "draft": draft.id, "reason": reason, "by": by or user(), "time": now()})
-    lines = (*_unmatched(selection), *(f"rejected {draft.id}: {reason}" for draft in selection.chosen))
-    return Reviewed(done=tuple(draft.id for draft in selection.chosen), unmatched=selection.unmatched, lines=lines)
+    notes = _kept_of_all(run, store, selection.chosen, environ)
+    lines = (*_unmatched(selection), *(f"rejected {draft.id}: {reason}" for draft in selection.chosen), *(f"  note: {note}" for note in notes))
+    return Reviewed(done=tuple(draft.id for draft in selection.chosen), unmatched=selection.unmatched, notes=tuple(notes), lines=lines)
 
 
 def target(draft: Baseline, *, cohort: str | None = None, with_cost: bool = False) -> Baseline:
@@ -179,7 +187,7 @@ def _promote(made: Reviewed, run: Path, store: Store, draft: Baseline, signed: B
             "time": signature.accepted_on,
         },
     )
-    notes = _notes(store, draft, signed)
+    notes = [*_notes(store, draft, signed), *_kept(folder, store, draft)]
     line = f"accepted {signed.id}: {len(signed.quality.scores)} images" + (f", {signed.cost.calls} cost samples" if signed.cost else "")
     line += f" and {len(signed.repeats)} more processes" if signed.repeats else ""
     lines = (*made.lines, line, *(f"  note: {note}" for note in notes))
@@ -196,6 +204,28 @@ def _notes(store: Store, draft: Baseline, signed: Baseline) -> list[str]:
     if signed.quality.null is None:
         notes.append("no measured null: the drift gate will not know how much the model differs from itself (pytest --null=4)")
     return notes
+
+
+def _kept_of_all(run: Path, store: Store, chosen: Sequence[Baseline], environ: Mapping[str, str]) -> list[str]:
+    from swapgate.runs.folder import RunFolder
+
+    try:
+        guards.check_session(environ, allow_ci=False)
+    except UserError:
+        return []
+    folder, faults = RunFolder.open(run), guards.planted_faults(run)
+    try:
+        return [note for draft in chosen if draft.model not in faults for note in _kept(folder, store, draft)]
+    finally:
+        folder.close()
+
+
+def _kept(folder: RunFolder, store: Store, draft: Baseline) -> list[str]:
+    """Keep the witnesses of a draft's task; says how many."""
+    found = witnesses.of_run(folder.events(), folder.id, draft.model, draft.task)
+    number = witnesses.keep(store.root, draft.model, found)
+    where = witnesses.path_of(store.root, draft.model)
+    return [f"{number} rewording{'' if number == 1 else 's'} that broke it kept in {where}: tried first by the next run"] if number else []
 
 
 def _warnings(store: Store, accepted: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
     <root>/<model>/<cohort or "any">/<task>.json          one Baseline
     <root>/<model>/<cohort or "any">/images/<sha>.webp    its reference pictures, lossless (or .png where smaller)
+    <root>/<model>/witnesses.json                         rewordings that broke it (`baselines.witnesses`)
 
 Every write is atomic: a reader, or a run that is killed, finds the old file or the new one. Nothing here deletes but `prune`.
 """

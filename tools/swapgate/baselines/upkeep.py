@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from swapgate.baselines import images
+from swapgate.baselines import images, witnesses
 from swapgate.baselines.record import ANY, Baseline
 from swapgate.baselines.store import IMAGES, Store, problems_at, read_baseline
 from swapgate.errors import UserError
@@ -36,6 +36,7 @@ class Problem:
 def verify(store: Store, known: Known | None = None) -> list[Problem]:
     """Everything that is wrong with the store, files in name order; unused baselines only where `known` is given."""
     found = [problem for path in store.paths() for problem in _of_baseline(store, path, known)]
+    found += [problem for path in _corpora(store) for problem in _of_witnesses(store, path, known)]
     return found + [
         Problem(where=_shown(store, orphan), kind="orphan", rule="no baseline refers to this file", remedy="swapgate baselines prune --yes")
         for orphan in orphans(store)
@@ -48,7 +49,7 @@ def orphans(store: Store, *, without: Collection[Path] = ()) -> list[Path]:
     Images beside a JSON that cannot be read are never orphans: what it refers to is not known. `without` leaves out
     baselines that are about to be deleted.
     """
-    found: list[Path] = []
+    found = [path for path in store.root.glob("*/.*") if _TEMPORARY.fullmatch(path.name)]
     for cohort in sorted(path for path in store.root.glob("*/*") if path.is_dir()):
         found += [path for path in (*cohort.iterdir(), *(cohort / IMAGES).glob("*")) if _TEMPORARY.fullmatch(path.name)]
         needed = _references([path for path in store.paths() if path.parent == cohort and path not in without])
@@ -58,8 +59,9 @@ def orphans(store: Store, *, without: Collection[Path] = ()) -> list[Path]:
 
 
 def unused(store: Store, known: Known) -> list[Path]:
-    """The baselines of models without a card, or of tasks that no family has."""
-    return [path for path in store.paths() if path.parent.parent.name not in known.models or path.stem not in known.tasks]
+    """The baselines of models without a card, or of tasks that no family has, and the witnesses of models without a card."""
+    baselines = [path for path in store.paths() if path.parent.parent.name not in known.models or path.stem not in known.tasks]
+    return baselines + [path for path in _corpora(store) if path.parent.name not in known.models]
 
 
 def prune(store: Store, *, known: Known | None = None, dry_run: bool) -> list[Path]:
@@ -86,13 +88,29 @@ def _of_baseline(store: Store, path: Path, known: Known | None) -> Iterator[Prob
     for rule in _unaccepted(baseline):
         yield Problem(where=where, kind="damaged", rule=rule, remedy="accept it through review: swapgate baselines accept --run=RUN")
     yield from _of_images(store, baseline, path.parent / IMAGES)
+    yield from _of_use(store, path, known)
+
+
+def _of_use(store: Store, path: Path, known: Known | None) -> Iterator[Problem]:
     if known and path in unused(store, known):
         yield Problem(
-            where=where,
+            where=_shown(store, path),
             kind="unused",
             rule="no card or no task of this name",
             remedy="add the card or task again, or: swapgate baselines prune --unused --yes",
         )
+
+
+def _corpora(store: Store) -> list[Path]:
+    return sorted(store.root.glob(f"*/{witnesses.FILE}"))
+
+
+def _of_witnesses(store: Store, path: Path, known: Known | None) -> Iterator[Problem]:
+    try:
+        witnesses.read(store.root, path.parent.name)
+    except UserError as error:
+        yield Problem(where=_shown(store, path), kind="damaged", rule=error.rule, remedy=error.remedy)
+    yield from _of_use(store, path, known)
 
 
 def _of_images(store: Store, baseline: Baseline, folder: Path) -> Iterator[Problem]:

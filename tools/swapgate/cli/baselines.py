@@ -117,7 +117,7 @@ def _reject(given: argparse.Namespace) -> int:
     from swapgate.baselines.review import reject
 
     run = run_of(given)
-    return _reviewed(given, str(run), reject(run, patterns=given.patterns, reason=given.reason, by=given.by))
+    return _reviewed(given, str(run), reject(run, store=store_of(given), patterns=given.patterns, reason=given.reason, by=given.by))
 
 
 def _reviewed(given: argparse.Namespace, run: str, done: Reviewed) -> int:

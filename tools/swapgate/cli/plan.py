@@ -23,6 +23,7 @@ def add(groups: Groups) -> None:
     made.add_argument("--against", metavar="A", help="A/B: against this model instead of the baseline")
     made.add_argument("--gate", default="", metavar="G,H", help="gates to judge (default: all)")
     made.add_argument("--false-alarms", default="", metavar="1%", help="chance that an unchanged run is red anywhere (default: the policy's, 1%%)")
+    made.add_argument("--wordings", default="", metavar="K", help="reword every prompt in K ways (default: as many as the tasks say)")
     made.add_argument("--null", type=int, default=0, metavar="N", help="also measure the null in N fresh processes")
     made.add_argument("--budget", default="gate", choices=BUDGETS, help="how far the run may go (default: gate)")
     made.add_argument("--strict", action="store_true", help="exit status 1 when some gate cannot be decided")
@@ -41,7 +42,7 @@ def _plan(given: argparse.Namespace) -> int:
 
 
 def _options(given: argparse.Namespace, config: Config) -> Options:
-    from swapgate.suite.options import Options, share
+    from swapgate.suite.options import Options, share, wordings
 
     if given.null < 0:
         raise UserError(where="--null", value=given.null, rule="a number of processes, 0 or more", remedy="write --null=4")
@@ -53,6 +54,7 @@ def _options(given: argparse.Namespace, config: Config) -> Options:
         against=given.against or None,
         strict=given.strict,
         false_alarms=share("--false-alarms", given.false_alarms),
+        wordings=wordings("--wordings", given.wordings),
         null=given.null,
         budget="full" if given.null else given.budget,
         command="swapgate plan",

@@ -41,6 +41,7 @@ class Scripted:
     def __init__(self, card: Card, options: Options, setting: Setting) -> None:
         self._card, self._options, self._setting = card, options, setting
         self._made = self._asked = 0
+        self._first: dict[tuple[str, str], str] = {}  # what each task was first asked with, by task and language
         self._time = 0.0
 
     def load(self) -> None:
@@ -118,8 +119,14 @@ class Scripted:
             return np.full((request.height, width, 3), 128, dtype=np.uint8)
         wrong = chance[2] < options.wrong_prompt or (bool(request.edits) and chance[3] < options.wrong_rewording)
         wrong = wrong or options.broken_by(request.prompt)
-        picture = draw(_OTHER if wrong else request.prompt, request.image_seed, width, request.height)
+        picture = draw(_OTHER if wrong else self._heard(request), request.image_seed, width, request.height)
         return self._spoiled(picture, request)
+
+    def _heard(self, request: Request) -> str:
+        """The prompt that is drawn."""
+        first = self._first.setdefault((request.task, request.language), request.prompt)
+        deaf = self._options.deaf == "meaning" or (self._options.deaf == "wording" and bool(request.edits))
+        return first if deaf else request.prompt
 
     def _spoiled(self, picture: Pixels, request: Request) -> Pixels:
         if self._options.blur:

@@ -15,6 +15,7 @@ from swapgate.errors import UserError
 ACTED = ("noise", "slow", "leak", "black-decoder", "no-guidance")
 """The planted faults that this engine can act; the others damage parts that it does not have."""
 _HARMLESS = MappingProxyType({"noise": 0.0, "slow": 1.0, "leak": 0.0})  # the amounts that change nothing
+DEAF = ("", "wording", "meaning")
 SHARES = ("blank", "black", "wrong_prompt", "wrong_rewording", "noise")
 
 
@@ -28,7 +29,8 @@ class Options:
     memory_mib: peak of a call; leak_mib: what every image leaves behind; load_seconds is not scripted, it is real.
     blank, black, wrong_prompt, wrong_rewording: share of images that are one grey, all black, or drawn for another prompt
     (wrong_rewording: of reworded requests only); true means all. breaks_on: what a prompt must not hold, or another one is drawn:
-    texts separated by "|", each of them one or several joined by "&" that break it only together. noise: share of every pixel that is random; blur: radius in pixels.
+    texts separated by "|", each of them one or several joined by "&" that break it only together. deaf: "wording" draws a reworded
+    request as its task's first prompt, "meaning" every request. noise: share of every pixel that is random; blur: radius in pixels.
     crash_at, raise_at, hang_at, oom_at: numbers (from 1, comma-separated) of images at which the process exits with
     code 70, raises, hangs, or runs out of memory; kill_at, segfault_at: at which it is killed by that signal; fill_at: at which it
     really takes memory until there is no more; device_error_at: at which a device is lost. weights: identity string; steps: denoising steps where the call does
@@ -50,6 +52,7 @@ class Options:
     wrong_prompt: float = 0.0
     wrong_rewording: float = 0.0
     breaks_on: str = ""
+    deaf: str = ""
     crash_at: str = ""
     raise_at: str = ""
     hang_at: str = ""
@@ -80,6 +83,8 @@ def read_options(card: Card) -> Options:
     """The options of `card`; UserError for an unknown one, or one of the wrong type or range."""
     given = {name: _value(card, name, value) for name, value in card.options.items()}
     found = Options(**given)  # type: ignore[arg-type]  # _value has checked each against KINDS
+    if found.deaf not in DEAF:
+        raise _wrong(card, "deaf", found.deaf, '"wording" or "meaning"', "choose one, or leave it out")
     for name in WHEN:
         try:
             found.at(name)

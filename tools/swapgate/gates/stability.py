@@ -21,6 +21,7 @@ from swapgate.gates.statistics import clopper_pearson, exceedance_p
 from swapgate.gates.unjudged import alike, unjudged
 from swapgate.gates.usability import discordance
 from swapgate.gates.verdict import Finding, Status, Verdict
+from swapgate.gates.wording_controls import relative
 from swapgate.gates.wording_figures import figures
 
 
@@ -69,13 +70,11 @@ def reworded(arm: Arm, guard: float) -> dict[str, Reworded]:
 
 
 def _beside(original: ImageScore, score: ImageScore, guard: float) -> Reworded:
-    """A share of next to nothing would be huge, hence the guard; and one ruined picture must not outweigh a prompt, hence the cap."""
-    change = (score.normalised - original.normalised) / max(original.normalised, guard)
     return Reworded(
         pair=score.pair,
         original=score.original,
         prompt=cluster(score.task, score.language),
-        change=max(-1.0, min(1.0, change)),
+        change=relative(score.normalised, original.normalised, guard),
         was_usable=original.usable,
         flipped=original.usable and not score.usable,
         images=(original.image, score.image),

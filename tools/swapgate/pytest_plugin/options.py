@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from swapgate.errors import UserError
-from swapgate.suite.options import BUDGETS, Budget, Options, share
+from swapgate.suite.options import BUDGETS, Budget, Options, share, wordings
 
+T = TypeVar("T")
 # Fresh processes that measure the null when a baseline is accepted (every second with one thread). Four of them repeat 48 pictures
 # of six tasks in two languages: 20 changed pictures of 60 are then beyond chance at a gate's share of a 1 % budget.
 NULL_PROCESSES = 4
@@ -54,6 +57,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="chance that an unchanged run is red anywhere (default: the policy's, 1%%)",
     )
     group.addoption(
+        "--wordings",
+        dest="swapgate_wordings",
+        default="",
+        metavar="K",
+        help="reword every prompt in K ways, each made with every reworded seed (default: as many as the tasks say); --plan says what that costs",
+    )
+    group.addoption(
         "--budget",
         dest="swapgate_budget",
         default="",
@@ -89,12 +99,7 @@ def options_of(config: pytest.Config) -> Options:
     value = config.getoption
     resume, replay = _path(value("swapgate_resume")), _path(value("swapgate_replay"))
     update = bool(value("swapgate_update"))
-    if resume and replay:
-        raise pytest.UsageError("--resume and --replay exclude each other: the first makes images, the second never does")
-    if value("swapgate_plan") and (resume or replay):
-        raise pytest.UsageError("--plan looks ahead at a new run; --resume and --replay work in the recorded one")
-    if (resume or replay) and value("swapgate_run_dir"):
-        raise pytest.UsageError("--run-dir names a new run; --resume and --replay work in the recorded one")
+    _check_recorded(value, resume, replay)
     if replay and update:
         raise pytest.UsageError("a recorded run is accepted without running: swapgate baselines accept --run=RUN")
     null = int(value("swapgate_null"))
@@ -120,14 +125,27 @@ def options_of(config: pytest.Config) -> Options:
         reason=value("swapgate_reason"),
         allow_ci=bool(value("swapgate_allow_ci")),
         strict=is_strict(config),
-        false_alarms=_share("--false-alarms", value("swapgate_false_alarms")),
+        false_alarms=_checked(share, "--false-alarms", value("swapgate_false_alarms")),
         null=null or (NULL_PROCESSES if update else 0),
         budget=_budget(value("swapgate_budget"), recorded=bool(resume or replay), whole=update or bool(null)),
+        wordings=_checked(wordings, "--wordings", value("swapgate_wordings")),
         gpus=value("swapgate_gpus").strip(),
         dry=bool(value("swapgate_dry")),
         first_red=config.getoption("maxfail") == 1,
         command="pytest " + " ".join(argument for argument in config.invocation_params.args if isinstance(argument, str)),
     )
+
+
+def _check_recorded(value: Callable[[str], Any], resume: Path | None, replay: Path | None) -> None:
+    """UsageError for what only a new run can be asked."""
+    if resume and replay:
+        raise pytest.UsageError("--resume and --replay exclude each other: the first makes images, the second never does")
+    if value("swapgate_plan") and (resume or replay):
+        raise pytest.UsageError("--plan looks ahead at a new run; --resume and --replay work in the recorded one")
+    if (resume or replay) and value("swapgate_run_dir"):
+        raise pytest.UsageError("--run-dir names a new run; --resume and --replay work in the recorded one")
+    if (resume or replay) and value("swapgate_wordings"):
+        raise pytest.UsageError("--wordings says what a new run makes; --resume and --replay have the rewordings of the recorded one")
 
 
 def is_strict(config: pytest.Config) -> bool:
@@ -147,9 +165,10 @@ def _budget(text: str, *, recorded: bool, whole: bool) -> Budget | None:
     return asked or (None if recorded or whole else "gate")
 
 
-def _share(option: str, text: str) -> float | None:
+def _checked(read: Callable[[str, str], T], option: str, text: str) -> T:
+    """What `read` makes of the option; its UserError as one of usage."""
     try:
-        return share(option, text)
+        return read(option, text)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -81,6 +81,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "tidy": phrases.tidy,
         "task_name": phrases.task_name,
         "effect": phrases.effect,
+        "fresh": phrases.fresh,
         "side": phrases.side,
         "needs_a_look": phrases.needs_a_look,
         "leaves": view.leaves,

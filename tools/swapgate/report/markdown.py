@@ -113,12 +113,14 @@ def _wording(report: model.Report) -> list[str]:
             one.language,
             str(one.seed),
             phrases.number(one.change, signed=True),
-            "yes" if one.flip else "no",
+            phrases.fresh(one) if one.smallest else "yes" if one.flip else "no",
             *map(phrases.shown, (one.prompt, one.reworded)),
         )
         for one in report.wording[:MOST_ROWS]
     ]
-    return _table("Wording that hurt most", ("task", "language", "seed", "alignment", "no longer usable", "prompt", "reworded"), rows)
+    told = [f"- {escape(line)}" for line in phrases.wording_lines(report)]
+    names = ("task", "language", "seed", "alignment", "no longer usable", "prompt", "reworded")
+    return [*(["### Wording", "", *told, ""] if told else []), *_table("Wording that hurt most", names, rows)]
 
 
 def _comparison(report: model.Report) -> list[str]:

@@ -137,6 +137,7 @@ class WordingRow:
     """One rewording: `change` is of the normalised alignment, `flip` means usable before and not after.
 
     Of a smallest one `change` is the mean over `tried` fresh seeds, of which it broke `broke`; over none it is that of the seed it was found on.
+    low, high: exact interval of the share that breaks, in [0, 1]. kept: it broke an earlier version and was tried again.
     """
 
     model: str
@@ -154,6 +155,9 @@ class WordingRow:
     smallest: bool = False
     tried: int = 0
     broke: int = 0
+    low: float | None = None
+    high: float | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from swapgate.canonical import steers
 from swapgate.gates.verdict import DECIDED, POOLED, RED, WORST_FIRST, Finding, Status
-from swapgate.report.model import Report
+from swapgate.report.model import Report, WordingRow
 
 Tone = Literal["no", "yes", "changed", "open"]
 GLYPHS = {
@@ -69,6 +69,8 @@ _WORSE = {
     "stability": "more easily upset by wording",
 }
 _COST = {"latency": "time", "memory": "memory"}
+_WORDING = frozenset({"change quantiles", "placebo", "wording spread", "negative control"})
+MOST_WITNESSES = 6
 _WHOLE = frozenset({"requests", "forwards", "images"})
 
 
@@ -211,6 +213,28 @@ def interval(finding: Finding) -> str:
     """The interval of a claim with its confidence; a dash where the claim has none."""
     at = f" ({number(finding.confidence * 100)}{THIN}%)" if finding.confidence and finding.low is not None else ""
     return f"{span(finding.low, finding.high, finding.unit)}{at}"
+
+
+def fresh(row: WordingRow) -> str:
+    """How a witness went on fresh seeds, the only estimate of how often it breaks: "breaks 5 of 5 fresh seeds (48 to 100 %)"."""
+    if not row.tried:
+        return "no fresh seed gave a usable picture of the prompt as written"
+    return f"breaks {row.broke} of {row.tried} fresh seeds ({span(row.low, row.high, 'share')})"
+
+
+def wording_lines(report: Report) -> list[str]:
+    """Of each model's rewordings together what is told beside the verdict, article's claim and controls with it; then its witnesses."""
+    lines = [
+        f"{verdict.model}: {tidy(one.reason)}"
+        for verdict in report.verdicts
+        if verdict.gate == "stability" and verdict.task == POOLED
+        for one in verdict.findings
+        if one.name in _WORDING
+    ]
+    for row in [row for row in report.wording if row.smallest][:MOST_WITNESSES]:
+        what = "broke an earlier version" if row.kept else "the smallest edit that breaks it"
+        lines.append(f"{row.model}/{row.task}/{row.language}: {shown(row.edits)} ({what}) {fresh(row)}")
+    return lines
 
 
 def effect(finding: Finding) -> str:

@@ -25,6 +25,7 @@ def summary_lines(data: model.Report | Mapping[str, Any], report_path: Path) -> 
     lines += [f"  {verdict.status:<{width}}  {phrases.tidy(verdict.id)}: {_short(verdict.reason)}" for verdict in look[:MOST_CELLS]]
     if len(look) > MOST_CELLS:
         lines.append(f"  and {len(look) - MOST_CELLS} more to look at, in the report")
+    lines += [f"wording: {line}" for line in phrases.wording_lines(report)]
     lines += [f"warning: {phrases.tidy(text)}" for text in report.warnings]
     commands = list(dict.fromkeys(phrases.tidy(verdict.next) for verdict in look if verdict.next))
     lines += [f"next: {command}" for command in commands[:MOST_COMMANDS]]

@@ -15,6 +15,8 @@ from swapgate.gates.budget import is_tested, named, settle, within
 from swapgate.gates.judge import judge
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import POOLED, RED, Status, Verdict
+from swapgate.gates.wording_controls import controlled
+from swapgate.suite import changed_meaning
 from swapgate.suite.judging import evidence
 from swapgate.suite.planning import Cell
 from swapgate.suite.rounds import ORIGINAL, REWORDED, WRITTEN, Kind
@@ -62,7 +64,7 @@ def take_look(suite: Suite, model: str, look: int) -> frozenset[Kind]:
 
 
 def last_word(suite: Suite, model: str) -> None:
-    """Count once more, over everything that was made, what a settled cell claims by counting alone."""
+    """Count once more, over everything that was made, what a settled cell claims by counting alone; then hold stability to its negative control."""
     judged, everything = suite.judged[model], len(suite.schedules[model].rounds)
     made = len(suite.seen(suite.card(model), everything).generations)
     for (gate, task), found in list(_all(judged)):
@@ -71,6 +73,10 @@ def last_word(suite: Suite, model: str) -> None:
         again = judge(gate, evidence(suite, model, task, everything), suite.policy.at_look(1, 1).at_most(suite.policy.alpha))
         if any(one.decides and one.status in RED and not is_tested(one) for one in again.findings):
             _put(judged, gate, task, replace(again, images=made))
+    noticed, asked = changed_meaning.noticed(suite, suite.card(model))
+    for (gate, task), found in list(_all(judged)):
+        if gate == "stability":
+            _put(judged, gate, task, controlled(found, noticed, asked, suite.policy))
 
 
 def is_red(judged: Judged) -> bool:

@@ -1,4 +1,4 @@
-"""Everything that is made of a model on one seat: its images, the smallest rewordings that broke it, and its null."""
+"""Everything that is made of a model on one seat: its images, the changed meanings, the smallest rewordings that broke it, and its null."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from swapgate.cards import Card
 from swapgate.hosts.process import Host
+from swapgate.suite import changed_meaning
 from swapgate.suite.generate import generate, load_again, measure_null, pending
 from swapgate.suite.readahead import weight_files
 from swapgate.suite.seats import Seat
@@ -27,7 +28,9 @@ def make_images(suite: Suite, cards: Sequence[Card], seat: Seat) -> None:
 
     def searched(hosts: Mapping[str, Host]) -> None:
         _await_scale(suite, cards)
-        search(suite, [card for card in cards if card.id in hosts], hosts, check=seat.check)
+        loaded = [card for card in cards if card.id in hosts]
+        changed_meaning.make(suite, loaded, hosts, check=seat.check)
+        search(suite, loaded, hosts, check=seat.check)
 
     works = [pending(suite.run, card, suite.asked(card)) for card in cards]
     generate(suite.run, works, suite.progress, after=searched, look=lambda number, flush: suite.look(cards, number, flush), seat=seat)
@@ -49,7 +52,7 @@ def following(suite: Suite, cards: Sequence[Card]) -> Sequence[Path]:
 
 def _cut_off(suite: Suite, card: Card) -> bool:
     _await_scale(suite, [card])
-    return cut_off(suite, card)
+    return cut_off(suite, card) or (card.id in suite.run.loaded() and changed_meaning.left(suite, card))
 
 
 def _await_scale(suite: Suite, cards: Sequence[Card]) -> None:

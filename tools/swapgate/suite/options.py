@@ -10,6 +10,7 @@ from typing import Literal
 from swapgate.errors import UserError
 from swapgate.gates.policy import BUDGET
 from swapgate.gates.verdict import GATES
+from swapgate.tasks import MOST_REWORDINGS
 
 Budget = Literal["smoke", "gate", "full"]
 BUDGETS: tuple[Budget, ...] = ("smoke", "gate", "full")
@@ -26,6 +27,7 @@ class Options:
     first_red: make no more images of a model once one of its cells is red at a look (pytest -x).
     gpus: "all", or numbers of devices ("0,2") that the models are spread over (see `suite.devices`); "" for the one that CUDA takes first.
     dry: build every model at full size with random weights; only time and memory are judged.
+    wordings: rewordings of every prompt, each drawn with every reworded seed of its task; None for as many as the tasks say.
     faults: specs of `swapgate.engines.faults`, planted into the judged models beside those of their cards (drills).
     """
 
@@ -45,10 +47,25 @@ class Options:
     null: int = 0
     budget: Budget | None = None
     first_red: bool = False
+    wordings: int | None = None
     faults: tuple[str, ...] = ()
     dry: bool = False
     gpus: str = ""
     command: str = "pytest"
+
+
+def wordings(option: str, text: str) -> int | None:
+    """How many rewordings of every prompt are asked for; None for nothing. UserError for what is no number from 0 to MOST_REWORDINGS."""
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) > MOST_REWORDINGS:
+        raise UserError(
+            where=option,
+            value=text,
+            rule=f"a whole number from 0 to {MOST_REWORDINGS}",
+            remedy="write 8, or leave it out for as many as the tasks say",
+        )
+    return int(text)
 
 
 def share(option: str, text: str) -> float | None:

@@ -72,7 +72,7 @@ def prepare(config: Config, options: Options) -> Setup:
     """
     options = _as_recorded(options)
     cards = _dried(read_cards(config.root / config.models, root=config.root, engines=ENGINES), options)
-    tasks = read_tasks(config.root / config.tasks)
+    tasks = {name: _worded(task, options.wordings) for name, task in read_tasks(config.root / config.tasks).items()}
     models = tuple(_planted(_card(cards, name, "--model"), options) for name in options.models or config.default_models or tuple(cards))
     if not models:
         raise UserError(where=str(config.models), rule="at least one model card", remedy="write fixtures/models/<name>.toml")
@@ -114,6 +114,13 @@ def build_plan(setup: Setup, recorded: RecordedEdits = _nothing_recorded) -> pla
         }
         calls.update(planning.build([card], setup.tasks, reworded).calls)
     return planning.Plan(calls=calls)
+
+
+def _worded(task: Task, wordings: int | None) -> Task:
+    """The task with as many rewordings as the run asks for; one without reworded seeds gets its first."""
+    if wordings is None:
+        return task
+    return replace(task, rewordings=wordings, reworded_seeds=task.reworded_seeds or task.seeds[:1])
 
 
 def _prompts(tasks: Mapping[str, Task], families: set[str]) -> dict[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from swapgate.cards import Card
 from swapgate.errors import RunBroken
 from swapgate.gates.evidence import ImageScore
 from swapgate.gates.family import decide
+from swapgate.gates.statistics import clopper_pearson
 from swapgate.gates.unjudged import REMEDY
 from swapgate.gates.verdict import Status, Verdict
 from swapgate.plan import Request
@@ -20,6 +21,7 @@ from swapgate.runs.folder import RunFolder
 from swapgate.runs.records import Generation
 from swapgate.suite.judging import Reference, evidence, reference
 from swapgate.suite.planning import Cell
+from swapgate.suite.witnesses import WITNESS
 from swapgate.tasks import Task
 
 if TYPE_CHECKING:
@@ -255,13 +257,21 @@ def _wordings(suite: Suite, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
                     before.usable and not score.usable,
                     smallest=False,
                 )
-        for event in suite.run.events():
-            if event["event"] == "witness" and event["model"] == card.id and event["original"] in originals:
-                before = originals[event["original"]]
-                fresh = event.get("fresh", {})
-                change = event["change"] if fresh.get("change") is None else fresh["change"]
-                row = _wording(suite, card, before, event["edits"], event["text"], event["after"], change, True, smallest=True)
-                yield {**row, "tried": fresh.get("tried", 0), "broke": fresh.get("broke", 0)}
+        witnesses = [
+            event for event in suite.run.events() if event["event"] == WITNESS and event["model"] == card.id and event["original"] in originals
+        ]
+        for event in witnesses:
+            yield _witness(suite, card, originals[event["original"]], event, len(witnesses))
+
+
+def _witness(suite: Suite, card: Card, before: ImageScore, event: Mapping[str, Any], witnesses: int) -> dict[str, Any]:
+    """What is told of a witness: how it went on fresh seeds alone, with an exact interval that holds for all `witnesses` of the model together."""
+    fresh = event.get("fresh", {})
+    tried, broke = fresh.get("tried", 0), fresh.get("broke", 0)
+    low, high = clopper_pearson(broke, tried, suite.policy.alpha / 2 / witnesses) if tried else (None, None)
+    change = event["change"] if fresh.get("change") is None else fresh["change"]
+    row = _wording(suite, card, before, event["edits"], event["text"], event["after"], change, event.get("flip", True), smallest=True)
+    return {**row, "tried": tried, "broke": broke, "low": low, "high": high, "kept": event.get("kept", False)}
 
 
 def _wording(

@@ -1,16 +1,19 @@
 """The smallest rewording that broke the model: searched while the model is still loaded, and kept in the run.
 
 Searching selects, so these pictures never enter the figures of the stability gate; they are shown as evidence. What is said of
-how often a witness breaks comes from fresh seeds alone.
+how often a witness breaks comes from fresh seeds alone. Witnesses that a review kept (`baselines.witnesses`) are tried first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swapgate.baselines import witnesses as corpus
 from swapgate.cards import Card
+from swapgate.errors import UserError
 from swapgate.gates.evidence import ImageScore
 from swapgate.hosts.process import Host
 from swapgate.plan import round_call
@@ -24,10 +27,11 @@ if TYPE_CHECKING:
     from swapgate.wording import Rewording
 
 MOST = 2  # witnesses a model: each costs up to BUDGET images, and two for every fresh seed
+MOST_KEPT = 4  # witnesses of earlier runs that are tried again: each costs an image, and two for every fresh seed
 BUDGET = 6  # as many as three edits have smaller parts, so that the smallest is found for certain
 FRESH = 5  # new seeds on which a witness is tried again; being searched for, it says nothing of how often it breaks
 FRESH_STRIDE = 7_919  # from a task's largest seed on, so that none of them was drawn before
-DONE = "witnesses-done"  # event: the search of a model came to its end
+WITNESS, DONE = "witness", "witnesses-done"  # events: one that was found or tried again; the search of a model came to its end
 
 
 def nothing_to_check() -> None:
@@ -35,7 +39,7 @@ def nothing_to_check() -> None:
 
 
 def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host], *, check: Callable[[], None] = nothing_to_check) -> None:
-    """For the worst breaking rewordings of each model, find the smallest part that still breaks, and record it.
+    """Try what broke each model before, then find for its worst breaking rewordings the smallest part that still breaks, and record it.
 
     check: called before an answer is taken for the model's; it raises when the search is being ended.
     """
@@ -43,8 +47,11 @@ def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host], *, ch
         return
     for card in cards:
         if card.id in hosts:
+            for original, rewording in _kept(suite, card):
+                _try_again(_trial(suite, card, original, hosts[card.id], check), original, rewording)
             while left := _left(suite, card):
-                _shrink(suite, card, *left[0], hosts[card.id], check)
+                original, broken = left[0]
+                _shrink(_trial(suite, card, broken, hosts[card.id], check), original, broken)
             suite.run.append({"event": DONE, "model": card.id})
 
 
@@ -54,18 +61,49 @@ def cut_off(suite: Suite, card: Card) -> bool:
         return False
     if any(event["event"] == DONE and event["model"] == card.id for event in suite.run.events()):
         return False
-    return bool(_left(suite, card))
+    return bool(_left(suite, card) or _kept(suite, card))
+
+
+def _found(suite: Suite, card: Card) -> list[dict[str, Any]]:
+    return [event for event in suite.run.events() if event["event"] == WITNESS and event["model"] == card.id]
+
+
+def _kept(suite: Suite, card: Card) -> list[tuple[ImageScore, Rewording]]:
+    """(a usable picture of the prompt as written, the rewording) of every kept witness that this run has not tried: those that can still be asked.
+
+    One of another prompt, or with an edit that the project no longer has, is passed over, and so is one of a prompt without a usable picture.
+    """
+    every = corpus.read(suite.store.root, card.id)
+    if not every:
+        return []
+    suite.ensure_scored(card)
+    tasks = {task.id: task for task in suite.setup.tasks[card.id]}
+    tried = {(event["pair"].split("/")[0], event["pair"].split("/")[1], event["edits"]) for event in _found(suite, card)}
+    usable = {
+        (score.task, score.language): score
+        for score in reversed(suite.recorded[card.id].scores)
+        if score.usable and score.counted and not score.edits
+    }
+    book, found = wording_book(suite.setup.config), []
+    for one in every[:MOST_KEPT]:
+        task, original = tasks.get(one.task), usable.get((one.task, one.language))
+        if task and original and one.name not in tried and task.prompts[one.language] == one.prompt:
+            with suppress(UserError):
+                found.append((original, restored(book.translated(task.prompts), one.prompt, one.language, one.edits)))
+    return found
 
 
 def _left(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
     """The worst breaking rewordings that no witness explains yet, as many as may still be searched."""
-    found = [event for event in suite.run.events() if event["event"] == "witness" and event["model"] == card.id]
+    found = _found(suite, card)
     left = [(original, broken) for original, broken in _broken(suite, card) if not any(_explains(event, broken) for event in found)]
-    return left[: max(0, MOST - len(found))]
+    return left[: max(0, MOST - sum(not event.get("kept", False) for event in found))]
 
 
 def _explains(witness: Mapping[str, Any], broken: ImageScore) -> bool:
     """Whether a rewording holds all edits of a witness of the same prompt: a second search would find the same again."""
+    if witness.get("kept", False) and not witness["fresh"]["broke"]:
+        return False
     task, language = witness["pair"].split("/")[:2]
     held = set(broken.edits.split(EDITS_SEPARATOR))
     return (task, language) == (broken.task, broken.language) and held.issuperset(witness["edits"].split(EDITS_SEPARATOR))
@@ -81,13 +119,11 @@ def _broken(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
     return sorted(broken, key=lambda pair: (pair[1].normalised - pair[0].normalised, pair[1].pair))
 
 
-def _shrink(suite: Suite, card: Card, original: ImageScore, broken: ImageScore, host: Host, check: Callable[[], None]) -> None:
+def _shrink(trial: _Trial, original: ImageScore, broken: ImageScore) -> None:
     from swapgate import wording
 
-    task = suite.task(card, broken.task)
-    book = wording_book(suite.setup.config).translated(task.prompts)
-    whole = restored(book, task.prompts[broken.language], broken.language, broken.edits)
-    trial = _Trial(suite=suite, card=card, task=task, like=broken, host=host, check=check)
+    prompts, language = trial.task.prompts, broken.language
+    whole = restored(wording_book(trial.suite.setup.config).translated(prompts), prompts[language], language, broken.edits)
     seen: dict[str, ImageScore] = {broken.edits: broken}
 
     def breaks(rewording: Rewording) -> bool:
@@ -100,22 +136,40 @@ def _shrink(suite: Suite, card: Card, original: ImageScore, broken: ImageScore, 
 
     found = wording.smallest(whole, breaks, BUDGET)
     edits = serialised(found)
-    suite.run.append(
+    _record(trial, original, seen[edits], found, {"pair": broken.pair, "shrunk": edits != broken.edits})
+
+
+def _try_again(trial: _Trial, original: ImageScore, rewording: Rewording) -> None:
+    """A witness of an earlier run, on the seed of a picture as written and on fresh ones."""
+    score = trial.score(original.seed, rewording.text, serialised(rewording))
+    if score is not None:
+        _record(trial, original, score, rewording, {"pair": f"{original.pair}/{serialised(rewording)}", "shrunk": False, "kept": True})
+
+
+def _record(trial: _Trial, original: ImageScore, score: ImageScore, rewording: Rewording, more: Mapping[str, Any]) -> None:
+    """Journal a witness, after it was tried on fresh seeds."""
+    edits = serialised(rewording)
+    trial.suite.run.append(
         {
-            "event": "witness",
-            "model": card.id,
-            "pair": broken.pair,
+            "event": WITNESS,
+            "model": trial.card.id,
             "original": original.pair,
+            "prompt": rewording.original,
             "edits": edits,
-            "text": found.text,
-            "kinds": [str(kind) for kind in found.kinds],
+            "text": rewording.text,
+            "kinds": [str(kind) for kind in rewording.kinds],
             "before": original.image,
-            "after": seen[edits].image,
-            "change": round(seen[edits].normalised - original.normalised, 6),
-            "shrunk": edits != broken.edits,
-            "fresh": _retried(trial, found.text, edits),
+            "after": score.image,
+            "change": round(score.normalised - original.normalised, 6),
+            "flip": not score.usable,
+            "fresh": _retried(trial, rewording.text, edits),
+            **more,
         }
     )
+
+
+def _trial(suite: Suite, card: Card, like: ImageScore, host: Host, check: Callable[[], None]) -> _Trial:
+    return _Trial(suite=suite, card=card, task=suite.task(card, like.task), like=like, host=host, check=check)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

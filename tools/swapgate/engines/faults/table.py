@@ -64,6 +64,14 @@ TABLE: Mapping[str, Kind] = MappingProxyType(
         "tokenizer": _kind("text:WrongTokens", "that share of the vocabulary is numbered otherwise", 0, 1),
         "encoder-rope": _kind("text:EncoderRope", "the text encoder's rotary frequencies are multiplied by that", 0, 100),
         "encoder-attention": _kind("text:EncoderAttention", "that share of the text encoders' heads gives the neighbour's values", 0, 1),
+        "brittle": _kind(
+            "wording:Brittle",
+            "another prompt is drawn for a synonym (1: huge, 很大的), for a missing full stop (2), or for either (3)",
+            1,
+            3,
+            3,
+            whole=True,
+        ),
         # attention and positions of the denoiser
         "coarse-attention": _kind("attention:CoarseAttention", "queries and keys rounded to that many bits", 2, 16, 8, whole=True),
         "shifted-mask": _kind("attention:ShiftedMask", "the first that many tokens of the text are hidden", 1, 1000, whole=True),
