@@ -12,6 +12,7 @@ from swapgate.errors import UserError
 from swapgate.reading import Table, load_toml
 
 REAL, DRY = "real", "dry"
+SERVER = "server"  # the kind of an accelerator that only its server's address is known of
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("float32", "bfloat16", "float16")
 LANGUAGES = ("en", "zh")
@@ -89,8 +90,8 @@ class Card:
     root: Path = Path()
 
     def ceilings_on(self, accelerator: str) -> Ceilings:
-        """The ceilings for an accelerator slug ("nvidia-h200", "cpu"): its own table, else that of its kind."""
-        kind = "cpu" if accelerator.startswith("cpu") else "cuda"
+        """The ceilings for an accelerator slug ("nvidia-h200", "cpu", "server-<host>"): its own table, else that of its kind."""
+        kind = next((one for one in ("cpu", SERVER) if accelerator.startswith(one)), "cuda")
         return self.ceilings.get(accelerator) or self.ceilings.get(kind) or Ceilings()
 
     def recipe(self) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from swapgate.gates.memory import judge as judge_memory
 from swapgate.gates.policy import Policy
 from swapgate.gates.verdict import Status
 from swapgate.plan import Request
-from swapgate.runs.records import DeviceHealth, Failure, Generation, Loaded, Memory, Times
+from swapgate.runs.records import NO_SEED, DeviceHealth, Failure, Generation, Loaded, Memory, Times, read_waited, waited_note
 from swapgate.suite.arms import Recorded, arm, changed_requests, cohort_of, cost, limits, pooled
 from swapgate.suite.judging import evidence
 
@@ -287,3 +288,40 @@ def test_memory_that_ran_out_beside_another_process_names_it(bench: Any) -> None
 
 def plain_arm(found: Cost) -> Arm:
     return Arm(model="m", weights="w", accelerator="nvidia-h200", cohort="c", pipeline="P", scores=(), cost=found)
+
+
+def test_times_without_memory_are_times() -> None:
+    """Of a server whose memory is out of reach; a figure of some calls only is none."""
+    calls = [generation(0, first=True, memory=None), generation(1, memory=None), generation(2, memory=None)]
+    found = cost(calls, loaded())
+    assert found is not None
+    assert (found.seconds, found.peak_mib, found.held_mib) == ((2.0, 2.0), (), ())
+    some = cost([*calls, generation(3)], loaded())
+    assert some is not None
+    assert (some.calls, some.peak_mib) == (3, ())
+
+
+@pytest.mark.parametrize(("allocated", "process", "peak"), [(5.0, 7.0, 5.0), (None, 7.0, 7.0), (None, None, 9.0), (0.0, 7.0, 0.0)])
+def test_the_gated_peak_is_the_nearest_to_the_device(allocated: float | None, process: float | None, peak: float) -> None:
+    assert Memory(allocated=allocated, reserved=None, process=process, resident=9.0, held=1.0).peak == peak
+
+
+def test_what_a_server_cannot_tell_reaches_the_arm(bench: Any) -> None:
+    """Also through the journal, which older runs wrote without it."""
+    known = loaded(memory=None, no_memory="far away")
+    assert Loaded.from_json(json.loads(json.dumps(known.as_json()))) == known
+    assert "no_memory" not in loaded().as_json()
+    setup = bench.open().setup
+    card, task = setup.models[0], setup.tasks["toy"][0]
+    asked = Request(model="toy", task=task.id, language="en", seed=1, index=0, prompt="p", negative_prompt=None, width=32, height=32, call=())
+    cases: list[tuple[Loaded, tuple[str, ...], str]] = [
+        (known, (), ""), (loaded(notes=(f"{NO_SEED}by card",)), (), "by card"), (known, (f"{NO_SEED}tried",), "tried")
+    ]  # fmt: skip
+    for loads, notes, said in cases:
+        found = arm(Recorded(card=card, loaded=loads, generations=((asked, generation(1, notes=notes)),), scores=(), places={}), [task], "toy")
+        assert (found.no_memory, found.no_seed) == (loads.no_memory, said)
+
+
+def test_waits_for_a_rate_limit_are_written_and_read() -> None:
+    assert read_waited(waited_note(1.23456, 3)) == (1.235, 3)
+    assert read_waited("something else") is None

@@ -57,6 +57,7 @@ def _check(given: argparse.Namespace) -> int:
 def _cards(config: Config, errors: list[UserError]) -> Iterator[Card]:
     from swapgate.cards import read_card, read_cards
     from swapgate.engines.registry import ENGINES
+    from swapgate.engines.registry import check as engine_check
 
     folder = config.root / config.models
     paths = sorted(folder.glob("*.toml"))
@@ -67,6 +68,7 @@ def _cards(config: Config, errors: list[UserError]) -> Iterator[Card]:
     for path in paths:
         card = _try(lambda path=path: read_card(path, root=config.root, engines=ENGINES), errors)  # type: ignore[misc]
         if card:
+            _try(lambda card=card: engine_check(card), errors)  # type: ignore[misc]
             yield card
 
 

@@ -1,4 +1,4 @@
-"""`swapgate`: a look ahead at a run, calibration, review of baselines, the report, the checks of cards and tasks, drills, the stand-ins, and a first project.
+"""`swapgate`: a look ahead at a run, calibration, review of baselines, the report, the checks of cards and tasks, drills, a server, the stand-ins, and a first project.
 
 Exit status: 0 all is well; 1 the command found or refused something; 2 a mistake of the user, explained on stderr.
 Every command works without a prompt; those with figures have --json. Nothing heavy is imported before a command needs it.
@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swapgate import __version__
-from swapgate.cli import baselines, calibrate, check, comfyui, doctor, drill, init, judge, label, plan, probe, report, standins
+from swapgate.cli import baselines, calibrate, check, comfyui, doctor, drill, init, judge, label, plan, probe, report, serve, standins
 from swapgate.errors import UserError
 
-GROUPS = (plan, calibrate, probe, baselines, report, label, judge, check, comfyui, doctor, drill, standins, init)
+GROUPS = (plan, calibrate, probe, baselines, report, label, judge, check, comfyui, doctor, drill, serve, standins, init)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

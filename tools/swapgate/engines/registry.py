@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Where an engine's factory is, and the distributions (by module) that it needs."""
+    """Where an engine's factory is, and the distributions (by module) that it needs.
+
+    check: where a function is that reads what a card says to this engine, without its packages and without asking anybody; "" for none.
+    weightless: it loads no model into this machine's memory on its own account: there is none, or a server has it.
+    """
 
     factory: str
+    check: str = ""
+    weightless: bool = False
     needs: tuple[tuple[str, str], ...] = ()
 
 
@@ -42,9 +48,23 @@ TABLE: dict[str, Entry] = {
         factory="swapgate.engines.diffusers:create",
         needs=(("torch", "torch"), ("diffusers", "diffusers"), ("transformers", "transformers"), ("safetensors", "safetensors")),
     ),
-    "scripted": Entry(factory="swapgate.engines.scripted:create"),
+    "images_api": Entry(
+        factory="swapgate.engines.images_api:create",
+        check="swapgate.engines.images_options:check",
+        needs=(("httpx2", "httpx2"), ("httpcore2", "httpcore2")),
+        weightless=True,
+    ),
+    "scripted": Entry(factory="swapgate.engines.scripted:create", weightless=True),
 }
 ENGINES: tuple[str, ...] = tuple(sorted(TABLE))
+
+
+def check(card: Card) -> None:
+    """Read what a card says to its engine. UserError for a mistake that can be seen without loading anything."""
+    entry = TABLE.get(card.engine)
+    if entry and entry.check:
+        module, _, attribute = entry.check.partition(":")
+        getattr(import_module(module), attribute)(card)
 
 
 def create(card: Card, setting: Setting) -> Engine:

@@ -143,7 +143,7 @@ class Trial:
             clock.start()
             self._engine.make(self._call(self._planned(steps)), clock)
             clock.stop()
-            memory, beside = self._meters.memory.end(), self._bound.beside()
+            memory, beside = self._measured(), self._bound.beside()
         except Exception as error:  # whatever is raised under a limit is what was asked for
             traceback.clear_frames(error.__traceback__)
             return self._failed(error, limit, allowed)
@@ -168,10 +168,15 @@ class Trial:
         """A first, short image: it loads kernels, whose memory counts from then on. Gives the peak of host memory, and what torch is allowed now."""
         self._at("first image")
         self._engine.make(self._call(min(LEAST_STEPS, self._whole())), StageClock(tell=self._at))
-        peak = self._meters.memory.end().resident or 0.0
+        peak = self._measured().resident or 0.0
         _let_go(self._device)
         self._meters.memory.begin()
         return peak, self._bound.set(limit)
+
+    def _measured(self) -> Memory:
+        found = self._meters.memory.end()
+        assert found is not None  # a model in this process is always measured
+        return found
 
     def _made(self, clock: _Clock, memory: Memory, beside: float, allowed: float) -> Tried:
         times = clock.times(queue=0.0)

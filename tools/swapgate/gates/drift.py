@@ -18,7 +18,7 @@ from swapgate.gates.futility import hopeless_mean
 from swapgate.gates.policy import Policy
 from swapgate.gates.resampling import sign_flip
 from swapgate.gates.statistics import conformal_limit, conformal_rank, exceedance_p, holm, rate_upper
-from swapgate.gates.verdict import Finding, Status, Verdict
+from swapgate.gates.verdict import RED, Finding, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,8 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     if stopped:
         return stopped
     forwards = _forwards(evidence.candidate)
+    if seedless := _seedless(evidence):
+        return verdict("drift", evidence, [*(one for one in forwards if one.status in RED), seedless])
     compared = gap(evidence, cost=False)
     if compared:
         return verdict("drift", evidence, [*forwards, compared])
@@ -68,6 +70,15 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     if all(drift.identical for drift in evidence.drifts):
         return verdict("drift", evidence, [_identical(evidence, policy), *forwards])
     return verdict("drift", evidence, [*_pictures(evidence, policy), *_alignment(evidence, policy), *forwards])
+
+
+def _seedless(evidence: Evidence) -> Finding | None:
+    """Pictures of a model that draws another one for the same seed cannot be held against each other; None where both arms keep their seeds."""
+    for arm in (evidence.candidate, evidence.baseline):
+        if arm and arm.no_seed:
+            reason = f"pictures of {arm.model} cannot be compared one by one: {arm.no_seed}; how many are usable is judged as ever"
+            return claim("pictures", Status.NOT_APPLICABLE, reason)
+    return None
 
 
 def _forwards(arm: Arm) -> list[Finding]:

@@ -117,6 +117,7 @@ class Arm:
     forwards: (asked, seen) number of transformer forwards of every call whose card states it.
     processes: what differs from process to process, by process and task, of all tasks of the model that were measured so;
     empty where a single process is all there is. `cost` is in it as process 0 of its run.
+    no_memory, no_seed: why memory was not measured, and why a seed does not give its picture again; "" where neither is so.
     """
 
     model: str
@@ -130,6 +131,8 @@ class Arm:
     forwards: tuple[tuple[int, int], ...] = ()
     source: str = ""
     processes: tuple[Repeat, ...] = ()
+    no_memory: str = ""
+    no_seed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

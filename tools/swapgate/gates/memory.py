@@ -24,10 +24,21 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     cost = evidence.candidate.cost
     if stopped or cost is None or not cost.calls:
         return stopped or verdict("memory", evidence, [])
+    if not cost.peak_mib:
+        return verdict("memory", evidence, [_unmeasured(evidence)])
     absolute = [*_ceiling(evidence, cost), _growth(evidence, cost, policy), _jitter(evidence, cost, policy)]
     compared = gap(evidence, cost=True)
-    findings = by_ceilings(evidence, compared, absolute) if compared else [_peak(evidence, cost, policy), *absolute]
+    findings = by_ceilings(evidence, compared, absolute) if compared else [*_peak(evidence, cost, policy), *absolute]
     return verdict("memory", evidence, findings, note=beside(evidence))
+
+
+def _unmeasured(evidence: Evidence) -> Finding:
+    """Memory that nobody can measure from here is no question, unless the card asks it by a ceiling."""
+    why, limit = evidence.candidate.no_memory or "no call has a figure of it", evidence.limits.memory_mib
+    if limit is None:
+        return claim("memory", Status.NOT_APPLICABLE, f"memory was not measured: {why}")
+    reason = f"memory was not measured, so its ceiling of {mib(limit)} was not tried: {why}"
+    return claim("memory ceiling", Status.INCONCLUSIVE, reason, limit=limit, unit="MiB", futile=True)
 
 
 def _ceiling(evidence: Evidence, cost: Cost) -> list[Finding]:
@@ -39,7 +50,7 @@ def _ceiling(evidence: Evidence, cost: Cost) -> list[Finding]:
     return [claim("memory ceiling", status, reason, effect=peak, limit=limit, unit="MiB", n=cost.calls, candidate=peak)]
 
 
-def _peak(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
+def _peak(evidence: Evidence, cost: Cost, policy: Policy) -> list[Finding]:
     """The highest peak against the baseline's.
 
     Allocation repeats itself, in other processes too: a peak is the same code asking for the same sizes, so the floor alone may carry the
@@ -48,6 +59,11 @@ def _peak(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
     """
     other = evidence.baseline.cost if evidence.baseline else None
     assert other is not None  # `gap` has seen to it
+    if not other.peak_mib:
+        why = (evidence.baseline and evidence.baseline.no_memory) or "it holds no figure of it"
+        return [
+            claim("peak", Status.NOT_APPLICABLE, f"not compared: memory of {evidence.against} was not measured ({why})", unit="MiB", decides=False)
+        ]
     ours, theirs, n = max(cost.peak_mib), max(other.peak_mib), min(cost.calls, other.calls)
     floor = max(policy.memory_floor * theirs, policy.memory_limit_mib(evidence.candidate.accelerator))
     jitter, processes = _between(evidence)
@@ -62,7 +78,7 @@ def _peak(evidence: Evidence, cost: Cost, policy: Policy) -> Finding:
         )
     if n < policy.minimum_calls and status is not Status.REGRESSION:
         status, reason = Status.INCONCLUSIVE, f"{reason}; only {plural(n, 'call')} after the first, {policy.minimum_calls} are needed"
-    return claim("peak", status, reason, effect=added, limit=limit, unit="MiB", n=n, baseline=theirs, candidate=ours)
+    return [claim("peak", status, reason, effect=added, limit=limit, unit="MiB", n=n, baseline=theirs, candidate=ours)]
 
 
 def _between(evidence: Evidence) -> tuple[float, int]:

@@ -18,9 +18,10 @@ from typing import Any
 
 from swapgate.engines.base import Engine
 from swapgate.engines.registry import Setting, create
+from swapgate.engines.servers.failed import ServerFailed
 from swapgate.errors import UserError
 from swapgate.hosts.board import Board
-from swapgate.hosts.failures import DEVICE_ERROR, EXCEPTION, kind_of
+from swapgate.hosts.failures import DEVICE_ERROR, OUT_OF_MEMORY, kind_of
 from swapgate.hosts.wire import call_from_json, card_from_json, error_to_json, receive, send, send_images, sizes
 from swapgate.meters.clock import StageClock
 from swapgate.meters.kinds import Meters, nothing
@@ -118,7 +119,7 @@ class _Child:
             traceback.clear_frames(error.__traceback__)
             self._send_failure(error)
             return
-        measured = {"memory": asdict(self._meters.memory.end()), **self._measured(self._clock.times(queue=queue), waited)}
+        measured = {"memory": _as_json(self._meters.memory.end()), **self._measured(self._clock.times(queue=queue), waited)}
         self._board.write("sending images")
         send(self._connection, {"kind": "made", "sizes": sizes(images), **measured})
         send_images(self._connection, images)
@@ -147,15 +148,14 @@ class _Child:
             peak = meters.memory.so_far()
         elif meters:
             memory = meters.memory.end()
-            peak = memory.resident if memory.allocated is None else memory.allocated
-            measured = {"memory": asdict(memory), **self._measured(None)}
-        message = _described(error) + ("" if kind == EXCEPTION or peak is None else f"; peak {peak:.0f} MiB")
+            peak = memory.peak if memory else None
+            measured = {"memory": _as_json(memory), **self._measured(None)}
+        message = _described(error) + (f"; peak {peak:.0f} MiB" if kind in (DEVICE_ERROR, OUT_OF_MEMORY) and peak is not None else "")
         send(self._connection, {"kind": "failed", "failure": {"kind": kind, "message": message, "stage": stage, "peak": peak}, **measured})
 
 
 def _loaded(model: str, engine: Engine, meters: Meters, seconds: float) -> Loaded:
     identity = engine.identity()
-    memory: Memory = meters.memory.end()
     return Loaded(
         model=model,
         seconds=seconds,
@@ -167,10 +167,15 @@ def _loaded(model: str, engine: Engine, meters: Meters, seconds: float) -> Loade
         attention=identity.attention,
         threads=identity.threads,
         versions=identity.versions,
-        memory=memory,
+        memory=meters.memory.end(),
         notes=(*engine.notes(), *meters.notes, *(meters.foreign.notes if meters.foreign else ())),
         devices=meters.devices,
+        no_memory=meters.no_memory,
     )
+
+
+def _as_json(memory: Memory | None) -> dict[str, Any] | None:
+    return asdict(memory) if memory else None
 
 
 def _check(call: Call, images: list[Pixels]) -> None:
@@ -182,7 +187,9 @@ def _check(call: Call, images: list[Pixels]) -> None:
 
 
 def _described(error: Exception) -> str:
-    """Type, message and the line that raised it, on one line."""
+    """Type, message and the line that raised it, on one line; of a server's failure only what it says."""
+    if isinstance(error, ServerFailed):
+        return " ".join(error.message.split())
     frames = traceback.extract_tb(error.__traceback__)
     where = f" (at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swapgate.engines.base import is_out_of_memory
+from swapgate.engines.servers.failed import ServerFailed
 
 OUT_OF_MEMORY, DEVICE_ERROR, EXCEPTION = "out-of-memory", "device-error", "exception"
 _LOST = (
@@ -31,7 +32,9 @@ _LOST = (
 
 
 def kind_of(error: BaseException, synchronise: Callable[[], None]) -> str:
-    """One of DEVICE_ERROR, OUT_OF_MEMORY, EXCEPTION; `synchronise` waits for the device, and raises when it is lost."""
+    """One of DEVICE_ERROR, OUT_OF_MEMORY, EXCEPTION, or what a server's failure says of itself; `synchronise` waits for the device, and raises when it is lost."""
+    if isinstance(error, ServerFailed):
+        return error.kind
     if says_device_lost(error) or not _works(synchronise):
         return DEVICE_ERROR
     return OUT_OF_MEMORY if is_out_of_memory(error) else EXCEPTION

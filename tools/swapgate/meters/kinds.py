@@ -13,13 +13,29 @@ from swapgate.runs.records import DeviceHealth, Memory
 
 
 class MemoryMeter(Protocol):
-    """Peaks of one call: `begin` resets them, `end` reads them; `so_far` is the peak that counts, cheap enough to be read at every stage. MiB."""
+    """Peaks of one call: `begin` resets them, `end` reads them; `so_far` is the peak that counts, cheap enough to be read at every stage. MiB.
+
+    None where nobody can measure it; `Meters.no_memory` then says why.
+    """
 
     def begin(self) -> None: ...
 
-    def end(self) -> Memory: ...
+    def end(self) -> Memory | None: ...
 
-    def so_far(self) -> float: ...
+    def so_far(self) -> float | None: ...
+
+
+class Unmeasured:
+    """The meter of memory that is out of reach: that of a server elsewhere."""
+
+    def begin(self) -> None:
+        """Nothing to reset."""
+
+    def end(self) -> None:
+        """Nothing is known."""
+
+    def so_far(self) -> None:
+        """Nothing is known."""
 
 
 def nothing() -> None:
@@ -33,7 +49,8 @@ class Meters:
     now: seconds of a monotonic clock; synchronise: waits until the device has done what it was given; health: state of
     the device now; neighbours: how long other work kept a call waiting, None where that is not asked; foreign: other processes on the
     device, None where there is none to share; accelerator: its slug ("nvidia-h200", "cpu-amd-epyc"); device_name: as its maker writes it;
-    devices: UUIDs as NVML knows them, none on a CPU; notes: what cannot be measured here and why, one line each.
+    devices: UUIDs as NVML knows them, none on a CPU; notes: what cannot be measured here and why, one line each;
+    no_memory: why memory is not measured at all, "" where it is.
     """
 
     memory: MemoryMeter
@@ -46,3 +63,4 @@ class Meters:
     foreign: Foreign | None = None
     devices: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    no_memory: str = ""

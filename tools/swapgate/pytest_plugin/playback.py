@@ -48,7 +48,7 @@ def play_back(benchmark: Any, suite: Suite, cell: Cell) -> None:
     benchmark.extra_info.update(
         model=cell.model,
         task=cell.task,
-        peak_mib=max(cost.peak_mib),
+        peak_mib=max(cost.peak_mib, default=None),
         load_seconds=cost.load_seconds,
         first_call_seconds=cost.first_call_seconds,
     )

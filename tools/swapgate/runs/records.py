@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+NO_SEED = "no seed: "
+"""Beginning of a note that says why the same seed does not give the same picture, so that pictures of two runs cannot be compared."""
+_WAITED = re.compile(r"waited: ([0-9.]+) s after ([0-9]+) refusals \(429\)")
+
+
+def waited_note(seconds: float, refusals: int) -> str:
+    """The note of a call that a server took only after it had refused it for its rate limit; none of that is in the call's times."""
+    return f"waited: {seconds:.3f} s after {refusals} refusals (429)"
+
+
+def read_waited(note: str) -> tuple[float, int] | None:
+    """Seconds and refusals of such a note; None for any other."""
+    found = _WAITED.match(note)
+    return (float(found[1]), int(found[2])) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +44,7 @@ class Times:
 class Memory:
     """Peaks during one call in MiB: torch's allocated and reserved, the process on the device (NVML), resident host memory.
 
+    Of a model that torch does not run in the host's own process (a server on this machine) `allocated` is None and `process` counts.
     `held` is what stays after the call, and growth is judged on it: torch's allocated bytes on a device, what the process
     has in use on a CPU (`meters.in_use`), or its resident size where a note says so and in runs of older versions.
     """
@@ -37,6 +54,11 @@ class Memory:
     process: float | None
     resident: float
     held: float
+
+    @property
+    def peak(self) -> float:
+        """The figure that is gated: allocated on a device, else the process there, else resident."""
+        return next((one for one in (self.allocated, self.process) if one is not None), self.resident)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +87,8 @@ class DeviceHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a request has no image: kind is exception, out-of-memory, device-error, host-death or time-out; stage is the last one seen.
+    """Why a request has no image: kind is exception, out-of-memory, device-error, host-death or time-out, of a server also
+    connection, rate-limited, server-error, refused or bad-reply (`engines.servers.failed`); stage is the last one seen.
 
     peak: the highest that memory is known to have reached until then, in MiB, allocated on a device or resident on a CPU.
     """
@@ -83,7 +106,7 @@ class Generation:
     `image` is the SHA-256 of the decoded pixels (with size and mode); cost belongs to the whole call, so figures per
     image divide by `images_in_call`; `number` is how many images the process had made before the call; `first_call`
     marks the first call after loading, which is kept apart. `notes`: what planted faults did during the call, and
-    what a meter could not measure, each in one line.
+    what a meter could not measure, each in one line. memory is None where it cannot be measured, or was not.
     """
 
     request: str
@@ -127,6 +150,7 @@ class Loaded:
     placement: how it lies on the device; versions: of every package that can change a picture or its cost.
     devices: UUIDs of the devices it lies on, as NVML knows them; none on a CPU.
     `notes`: planted faults with the proof that they are active, and what a meter cannot measure here, each in one line.
+    memory is None where it cannot be measured, and no_memory says why.
     """
 
     model: str
@@ -139,16 +163,17 @@ class Loaded:
     attention: str
     threads: int
     versions: Mapping[str, str]
-    memory: Memory
+    memory: Memory | None
     notes: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    no_memory: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        fields = {name: getattr(self, name) for name in self.__slots__}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "no_memory" or self.no_memory}
         lists = {name: list(fields[name]) for name in ("notes", "devices")}
-        return {**fields, **lists, "versions": dict(self.versions), "memory": asdict(self.memory)}
+        return {**fields, **lists, "versions": dict(self.versions), "memory": asdict(self.memory) if self.memory else None}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Loaded:
         lists = {name: tuple(data.get(name, ())) for name in ("notes", "devices")}
-        return Loaded(**{**data, **lists, "memory": Memory(**data["memory"])})
+        return Loaded(**{**data, **lists, "memory": Memory(**data["memory"]) if data["memory"] else None})

@@ -10,7 +10,7 @@ from swapgate.cards import Card
 from swapgate.gates.evidence import Arm, Cost, ImageScore, Limits, Missing
 from swapgate.meters.foreign import said
 from swapgate.plan import Request
-from swapgate.runs.records import Generation, Loaded
+from swapgate.runs.records import NO_SEED, Generation, Loaded
 from swapgate.tasks import Task
 
 
@@ -50,6 +50,8 @@ def arm(recorded: Recorded, tasks: Sequence[Task], source: str) -> Arm:
         missing=tuple(_missing(request, generation) for request, generation in own if not generation.image),
         forwards=_forwards(card, made),
         source=source,
+        no_memory=loaded.no_memory if loaded else "",
+        no_seed=_no_seed(made, loaded),
     )
 
 
@@ -59,12 +61,13 @@ def cost(generations: Iterable[Generation], loaded: Loaded | None) -> Cost | Non
     `generations` come in the order in which they were made. After a resumption or a restart there are several processes:
     each counts its images from 0, and the first call of each is left out.
     """
-    calls = {generation.call: generation for generation in generations if generation.times and generation.memory}
+    calls = {generation.call: generation for generation in generations if generation.times}
     ordered = [g for g in calls.values() if not g.first_call]
     if not calls:
         return None
     times = [g.times for g in ordered if g.times]
     memory = [g.memory for g in ordered if g.memory]
+    memory = memory if len(memory) == len(ordered) else []  # a figure of some calls only would pass for one of all
     first = [g.times.total / g.images_in_call for g in calls.values() if g.first_call and g.times]
     images = tuple(g.images_in_call for g in ordered)
     return Cost(
@@ -73,7 +76,7 @@ def cost(generations: Iterable[Generation], loaded: Loaded | None) -> Cost | Non
         text=tuple(t.text for t in times if t.text is not None),
         denoise=tuple(sum(t.steps) for t in times if t.steps),
         decode=tuple(t.decode for t in times if t.decode is not None),
-        peak_mib=tuple(m.resident if m.allocated is None else m.allocated for m in memory),
+        peak_mib=tuple(m.peak for m in memory),
         held_mib=tuple(m.held for m in memory),
         images=images,
         numbers=tuple(g.number for g in ordered),
@@ -126,6 +129,12 @@ def _joined(costs: Sequence[Cost]) -> Cost:
     joined: Mapping[str, tuple[float, ...]] = {name: all_of(name) for name in names}
     throttled, foreign = (tuple(sorted({said for one in costs for said in getattr(one, name)})) for name in ("throttled", "foreign"))
     return replace(costs[0], throttled=throttled, foreign=foreign, **joined)  # type: ignore[arg-type]
+
+
+def _no_seed(generations: Iterable[Generation], loaded: Loaded | None) -> str:
+    """Why the same seed does not give the same picture, as the engine found out when it loaded or at a call; "" where it does."""
+    notes = [*(loaded.notes if loaded else ()), *(note for one in generations for note in one.notes)]
+    return next((note.removeprefix(NO_SEED) for note in notes if note.startswith(NO_SEED)), "")
 
 
 def _missing(request: Request, generation: Generation) -> Missing:

@@ -16,6 +16,7 @@ from typing import Any
 
 from swapgate.cards import Card
 from swapgate.engines.dry.counts import drawn_bytes
+from swapgate.engines.registry import TABLE
 from swapgate.errors import UserError
 from swapgate.hosts.process import Host, HostFailed
 from swapgate.hosts.variations import PLAIN, Variation, at_hand, numbered
@@ -258,7 +259,7 @@ def _failed(call: Call, index: int, failure: Failure) -> Generation:
 
 def _weights_bytes(card: Card) -> int | None:
     """Bytes of everything that loading a card reads, or draws; None where that is not here, so that nothing says how large it is."""
-    if card.engine == "scripted":
+    if TABLE[card.engine].weightless:
         return 0
     return drawn_bytes(card) if card.dry else sum(file.stat().st_size for file in weight_files(card)) or None
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from swapgate.cards import Card
+from swapgate.engines.registry import TABLE
 from swapgate.metrics.clip import Judge
 
 BALANCED = "balanced"  # options.device_map of a card whose model is spread over every GPU
@@ -35,7 +36,7 @@ def judge_of(card: Card, *, scoring: str = "cpu", cards: Sequence[Card] = (), gp
 def _device(scoring: str, cards: Sequence[Card], gpus: Sequence[str]) -> str:
     from swapgate.metrics.devices import scoring_device
 
-    loaded = [card for card in cards if card.device != "cpu" and card.engine != "scripted"]
+    loaded = [card for card in cards if card.device != "cpu" and not TABLE[card.engine].weightless]
     if scoring == "auto" and any(card.options.get("device_map") == BALANCED for card in loaded):
         return "cpu"
     return scoring_device(scoring, first=bool(loaded) and not gpus, taken=gpus if loaded else ())

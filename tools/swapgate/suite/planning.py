@@ -13,7 +13,7 @@ from swapgate.canonical import read_json
 from swapgate.cards import DRY, Card, read_cards
 from swapgate.config import Config
 from swapgate.engines.faults import parse
-from swapgate.engines.registry import ENGINES
+from swapgate.engines.registry import ENGINES, check
 from swapgate.errors import RunBroken, UserError
 from swapgate.gates.verdict import POOLED
 from swapgate.suite.options import Options
@@ -77,6 +77,8 @@ def prepare(config: Config, options: Options) -> Setup:
     if not models:
         raise UserError(where=str(config.models), rule="at least one model card", remedy="write fixtures/models/<name>.toml")
     against = _other_arm(cards, models, options)
+    for card in (*models, *((against,) if against else ())):
+        check(card)
     if against and any(against.id == card.id for card in models):
         raise UserError(where="--against", value=against.id, rule="another model than the one judged", remedy="drop it from --model")
     chosen = {card.id: _tasks(tasks, card, options) for card in models}

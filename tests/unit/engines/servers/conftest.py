@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from swapgate.cards import Card, Judge
 from swapgate.engines.servers.address import Address, parse
+from swapgate.plan import Call, Request
 
 RESET = object()  # in a script: the connection is reset instead of closed
 HANG = object()  # in a script: nothing more is sent, until the client leaves
@@ -141,3 +143,47 @@ def replayer() -> Iterator[Callable[..., Replayer]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def card_of(tmp_path) -> Callable[..., Card]:
+    """Makes a card of the images_api engine for a server."""
+
+    def make(source: str, **changes: Any) -> Card:
+        given: dict[str, Any] = {
+            "id": "served",
+            "title": "served",
+            "engine": "images_api",
+            "source": source,
+            "revision": None,
+            "pipeline": None,
+            "device": "auto",
+            "dtype": {"cpu": "float32", "cuda": "bfloat16"},
+            "call": {"steps": 4, "guidance": 2.5},
+            "negative_prompt": {},
+            "expected_forwards": None,
+            "tasks": ("t",),
+            "judge": Judge(source="judge"),
+            "ceilings": {},
+            "usability_floor": 0.0,
+            "timeout_seconds": 5.0,
+            "licence": "none",
+            "options": {"model": "m", "seed": False},
+            "path": tmp_path / "served.toml",
+            "root": tmp_path,
+        }
+        return Card(**{**given, **changes})
+
+    return make
+
+
+@pytest.fixture
+def call_of() -> Callable[..., Call]:
+    """Makes a call of one or more requests, 24 x 16 pixels."""
+
+    def make(card: Card, *, seed: int = 7, images: int = 1, negative: str | None = None, prompt: str = "一只 red cup") -> Call:
+        common = {"model": card.id, "task": "t", "language": "en", "seed": seed, "prompt": prompt, "negative_prompt": negative}
+        size = {"width": 24, "height": 16, "call": tuple(card.call.items())}
+        return Call(requests=tuple(Request(index=index, **common, **size) for index in range(images)))
+
+    return make

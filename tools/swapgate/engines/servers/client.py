@@ -16,16 +16,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpcore2
 
 from swapgate.engines.servers.address import Address, parse
+from swapgate.engines.servers.failed import KINDS, Kind, ServerFailed
 
-Kind = Literal["time-out", "connection", "rate-limited", "server-error", "refused", "bad-reply"]
-"""How a request fails: not in time; no connection, or one that broke; 429; 5xx; 4xx and other statuses; a reply that is none."""
-KINDS: tuple[Kind, ...] = ("time-out", "connection", "rate-limited", "server-error", "refused", "bad-reply")
+__all__ = ["KINDS", "Bounds", "Client", "File", "Kind", "Reply", "ServerFailed", "retry_after"]
 MIB = 1024 * 1024
 REDIRECTS = 3
 KEPT_SECONDS = 4.0  # an idle connection is taken again within this time: many servers close theirs after five
@@ -34,18 +33,6 @@ _SHOWN = 300  # characters of what a server said that a message quotes
 _PIECE = 64 * 1024  # bytes handed to the network at once, so that a slow reader is noticed
 _ERROR_BYTES = 64 * 1024  # of a reply that says what went wrong, as much is read
 _REDIRECTING = (301, 302, 303, 307, 308)
-T = TypeVar("T")
-
-
-class ServerFailed(Exception):  # noqa: N818 - reads as what happened, as HostFailed does
-    """A request that gave no usable reply. `message` never holds the key.
-
-    kind: one of KINDS; status: of the reply, None where there was none; retry_after: seconds that the server asks to wait, None where it does not.
-    """
-
-    def __init__(self, kind: Kind, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
-        self.kind, self.message, self.status, self.retry_after = kind, message, status, retry_after
-        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
