@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from swapgate.baselines import draft
-from swapgate.baselines.store import Baseline, Provenance, Quality
+from swapgate.baselines.store import Baseline, Provenance, Quality, Store
 from swapgate.canonical import dumps
 from swapgate.gates.evidence import Cost, Drift, ImageScore, Null
 from swapgate.gates.verdict import GATES, Finding, Status, Verdict
@@ -131,8 +136,18 @@ class Factory:
             gate=gate, model=model, task=task, status=status, reason=claim.reason, next="", finding=claim, findings=(claim,), against=against
         )
 
-    def run(self, path: Path, *baselines: Baseline, verdicts: list[Verdict] | None = None, cards: dict[str, Any] | None = None) -> Path:
-        """A judged run folder whose drafts are `baselines`; every gate says NEW of each where no verdicts are given."""
+    def run(
+        self,
+        path: Path,
+        *baselines: Baseline,
+        verdicts: list[Verdict] | None = None,
+        cards: dict[str, Any] | None = None,
+        against: Store | None = None,
+    ) -> Path:
+        """A judged run folder whose drafts are `baselines`; every gate says NEW of each where no verdicts are given.
+
+        against: the store that the run was judged against; where there is none, the run does not say.
+        """
         folder = RunFolder.create(path, {"environment": {}, "cards": cards or {}, "plan": []})
         for baseline in baselines:
             for sha in baseline.quality.references.values():
@@ -140,8 +155,74 @@ class Factory:
             draft.write(path, baseline)
         folder.close()
         said = verdicts if verdicts is not None else [self.verdict(gate, one.model, one.task) for one in baselines for gate in GATES]
-        (path / "verdicts.json").write_text(dumps({"schema": 1, "verdicts": [one.as_json() for one in said]}), encoding="utf-8")
+        held = {} if against is None else {"baselines": {one.id: one.mark for one in against.list()}}
+        (path / "verdicts.json").write_text(dumps({"schema": 1, "verdicts": [one.as_json() for one in said], **held}), encoding="utf-8")
         return path
+
+
+class Elsewhere:
+    """Calls made in processes of their own, which may be killed, may be somebody who can write nothing, and say what they printed.
+
+    A fork and not a new interpreter: a test that kills at every step of a command starts dozens of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def start(self, call: Callable[[], int], *, kill_at: int = 0, watch: Path | None = None, nobody: bool = False) -> int:
+        """Begin a call; gives the process. kill_at: SIGKILL before that change of a file below `watch` (1 is the first)."""
+        sys.stdout.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: the child opens no lock of theirs
+            child = os.fork()
+        if child:
+            return child
+        code = 99
+        try:
+            sys.stdout = sys.stderr = (self._folder / f"said-{os.getpid()}").open("w", encoding="utf-8", buffering=1)
+            if nobody and os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            if kill_at:
+                _die_at(kill_at, str(watch))
+            code = call()
+            sys.stdout.flush()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def end(self, child: int) -> tuple[int | None, str]:
+        """Exit status (None: killed) of a call, and what it said."""
+        _, status = os.waitpid(child, 0)
+        said = self._folder / f"said-{child}"
+        return (None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)), said.read_text(encoding="utf-8")
+
+    def call(self, call: Callable[[], int], **how: Any) -> tuple[int | None, str]:
+        return self.end(self.start(call, **how))
+
+
+def _die_at(number: int, watched: str) -> None:
+    """Kill this process before the change of a file that comes as the `number`th."""
+    seen = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal seen
+        changes = event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate")
+        opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if (changes or opened) and str(arguments[0]).startswith(watched):
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+@pytest.fixture
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    """Calls in processes of their own."""
+    return Elsewhere(tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.fixture

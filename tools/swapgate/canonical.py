@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import tempfile
-import unicodedata
 from pathlib import Path
 from typing import Any
 
+from swapgate.characters import steers
 from swapgate.errors import RunBroken
 
 
@@ -24,12 +24,6 @@ def dumps(data: Any, *, indent: int | None = None) -> str:
 def digest(data: Any) -> str:
     """SHA-256 (hex) of the canonical JSON of `data`, with nothing escaped that JSON does not ask for."""
     return hashlib.sha256(_written(data, None).encode()).hexdigest()
-
-
-def steers(char: str) -> bool:
-    """Whether a character is none that a reader sees: control, format, surrogate, a separator of lines, or no character in any text (XML refuses those)."""
-    code = ord(char)
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def _written(data: Any, indent: int | None) -> str:
@@ -53,14 +47,20 @@ def rounded(data: Any, digits: int = 6) -> Any:
     return data
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write through a temporary file in the same folder and rename, so that a reader never sees half a file."""
+def write_atomic(path: Path, content: str | bytes, *, durable: bool = False) -> None:
+    """Write through a temporary file in the same folder and rename, so that a reader never sees half a file.
+
+    durable: the file is on the disk before it takes its name, so that a power cut leaves the old one or the new one, too.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     raw = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

@@ -5,6 +5,7 @@
     tasks = "fixtures/tasks"         # one TOML file per task family
     wording = "fixtures/wording"     # approved edits
     baselines = "baselines"          # accepted baselines
+    images = "s3://bucket/prefix"    # their reference pictures, if they shall not lie beside them: any URL that fsspec opens
     runs = ".swapgate/runs"          # run folders; large, and not for version control
     default_models = ["standin"]     # what runs when no --model is given; all cards when absent
     scoring = "auto"                 # where judges and SSIM compute: "cpu", "cuda", "cuda:<n>", or "auto", a GPU without a model, else the CPU
@@ -35,6 +36,7 @@ BASELINES, RUNS = Path("baselines"), Path(".swapgate/runs")
 class Config:
     """The layout of one project; every path but `root` is relative to `root`.
 
+    images: URL of the reference pictures, "" where they lie beside the baselines.
     `policy` is the raw table [tool.swapgate.policy]; `policy_table` reads it with its place for error messages.
     """
 
@@ -46,6 +48,7 @@ class Config:
     runs: Path = RUNS
     default_models: tuple[str, ...] = ()
     scoring: str = "auto"
+    images: str = ""
     policy: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def policy_table(self) -> Table:
@@ -80,6 +83,7 @@ def find_config(start: Path) -> Config:
         runs=_path(table, "runs", RUNS),
         default_models=_models(table),
         scoring=_scoring(table),
+        images=_images(table),
         policy=MappingProxyType(table.take("policy", dict, {})),
     )
     table.finish()
@@ -112,6 +116,20 @@ def _models(table: Table) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise table.wrong("default_models", "each model once", "remove the repetition")
     return names
+
+
+def _images(table: Table) -> str:
+    given = table.take("images", str, "")
+    protocol, found, rest = given.partition("://")
+    secret = "@" in rest.partition("/")[0] and ":" in rest.partition("@")[0]
+    if table.has("images") and (not found or not re.fullmatch(r"[a-z][a-z0-9+.-]*", protocol) or not rest.strip("/") or secret or "?" in rest):
+        raise table.wrong(
+            "images",
+            "a URL such as s3://bucket/prefix, hf://datasets/owner/name/prefix or file:///folder, without credentials",
+            "leave it out to keep the pictures beside the baselines; credentials are the driver's (environment or its own files)",
+            value="(not shown: it may hold a secret)" if secret or "?" in rest else given,
+        )
+    return given
 
 
 def _scoring(table: Table) -> str:

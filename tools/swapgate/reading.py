@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from swapgate.canonical import steers
+from swapgate.characters import steers
 from swapgate.errors import UserError
 
 T = TypeVar("T")

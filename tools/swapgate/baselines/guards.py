@@ -51,6 +51,27 @@ def read_verdicts(run: Path) -> list[Verdict]:
         ) from None
 
 
+def judged_against(run: Path) -> Mapping[str, str] | None:
+    """By id, the mark of every baseline that there was when the run was judged; None where the run does not say (older versions)."""
+    path = run / "verdicts.json"
+    found = read_json(path).get("baselines") if path.is_file() else None
+    return {str(name): str(mark) for name, mark in found.items()} if isinstance(found, dict) else None
+
+
+def overtaken(wanted: Baseline, old: Baseline | None, known: Mapping[str, str | None] | None, run: Path) -> str:
+    """Why a draft must not take the place of `old`: it is not what the reviewer knew of (by id, the mark; None: nothing is known); "" when it is.
+
+    What another run put there meanwhile would be given up without anybody having looked at it.
+    """
+    if known is None or old is None or known.get(wanted.id) == old.mark or old.provenance.run == wanted.provenance.run:
+        return ""
+    made = old.provenance
+    return (
+        f"this run was not judged against what is there now: {made.accepted_by} accepted run {made.run} on {made.accepted_on} ({made.reason}); "
+        f"judge it against that: pytest --replay={run}, and look again; or accept over it: --over"
+    )
+
+
 def planted_faults(run: Path) -> dict[str, tuple[str, ...]]:
     """The faults that the run's manifest says were planted, by model; models without any are left out."""
     path = run / "manifest.json"
@@ -71,6 +92,11 @@ def bars(verdict: Verdict) -> bool:
 def about(draft: Baseline, verdicts: Iterable[Verdict]) -> list[Verdict]:
     """The verdicts that speak of a draft: its own cells and those of its model's pooled tasks."""
     return [one for one in verdicts if one.model == draft.model and one.task in (draft.task, POOLED)]
+
+
+def needs_reason(run: Path, draft: Baseline) -> bool:
+    """Whether a draft is accepted with a sentence only: something of it got worse."""
+    return bool(_unexplained(about(draft, read_verdicts(run)), ""))
 
 
 def refusal(

@@ -24,24 +24,29 @@ def find(folder: Path, sha: str) -> Path | None:
     return next((path for suffix in SUFFIXES if (path := folder / f"{sha}{suffix}").is_file()), None)
 
 
-def write(folder: Path, sha: str, pixels: Pixels) -> Path:
-    """Write pixels ([H, W, 3] uint8) as `sha`; a file that already holds them is kept. UserError when they are not `sha`."""
+def check(pixels: Pixels, sha: str, *, where: str) -> None:
+    """UserError unless `pixels` ([H, W, 3] uint8) are those of `sha`."""
     from swapgate.runs.pixels import pixel_hash
 
     if (given := pixel_hash(pixels)) != sha:
         raise UserError(
-            where=str(folder),
+            where=where,
             key=sha,
             value=given,
             rule="an image is stored under the SHA-256 of its pixels",
             remedy="the recorded image is damaged: run again",
         )
+
+
+def write(folder: Path, sha: str, pixels: Pixels) -> Path:
+    """Write pixels ([H, W, 3] uint8) as `sha`; a file that already holds them is kept. UserError when they are not `sha`."""
+    check(pixels, sha, where=str(folder))
     held = find(folder, sha)
     if held is not None and problem(held) is None:
         return held
     suffix, content = encode(pixels)
     path = folder / f"{sha}{suffix}"
-    write_atomic(path, content)
+    write_atomic(path, content, durable=True)
     if held is not None and held != path:
         held.unlink()
     return path
@@ -75,7 +80,7 @@ def read(folder: Path, sha: str) -> Pixels:
             rule="the reference image of a baseline must exist",
             remedy="restore it from version control (was the images folder committed?), then: swapgate baselines verify",
         )
-    pixels, wrong = _checked(path)
+    pixels, wrong = _checked(path, sha)
     if pixels is None:
         raise UserError(where=str(path), rule=wrong, remedy="restore the file from version control, then: swapgate baselines verify")
     return pixels
@@ -83,18 +88,25 @@ def read(folder: Path, sha: str) -> Pixels:
 
 def problem(path: Path) -> str | None:
     """What is wrong with an image file, in words; None when it holds the pixels that its name says."""
-    return _checked(path)[1] or None
+    return _checked(path, path.stem)[1] or None
 
 
-def _checked(path: Path) -> tuple[Pixels | None, str]:
+def problem_of(content: bytes, sha: str) -> str:
+    """What is wrong with the content of an image file, in words; "" when it holds the pixels of `sha`."""
+    return _checked(io.BytesIO(content), sha)[1]
+
+
+def _checked(source: Path | io.BytesIO, sha: str) -> tuple[Pixels | None, str]:
+    from PIL import Image
+
     from swapgate.runs.pixels import pixel_hash
 
     try:
-        pixels = _decoded(path)
+        pixels = _decoded(source)
         found = pixel_hash(pixels)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return None, f"an image that decodes ({error})"
-    if found != path.stem:
+    if found != sha:
         return None, "the SHA-256 of an image's pixels must be its name: this file holds another picture"
     return pixels, ""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeGuard
 
-from swapgate.canonical import rounded
+from swapgate.canonical import digest, rounded
 from swapgate.errors import UserError
 from swapgate.gates.evidence import Arm, Cost, Drift, ImageScore, Null, Repeat
 
@@ -40,11 +40,23 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """An acceptance that a later one took the place of. mark: `Baseline.mark` of what was accepted, to be found in version control."""
+
+    run: str
+    reason: str
+    accepted_by: str
+    accepted_on: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """Where a baseline comes from, and who let it in.
 
     environment: the run's, with device_memory_mib or host_memory_mib where known; card: the declared recipe; faults:
     planted ones, for which nothing is ever accepted; reason and accepted_by are empty in a draft. Dates are ISO 8601 in UTC.
+    history: the acceptances before this one, oldest first.
     """
 
     run: str
@@ -56,6 +68,7 @@ class Provenance:
     reason: str = ""
     accepted_by: str = ""
     accepted_on: str = ""
+    history: tuple[Past, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +100,11 @@ class Baseline:
         """model/task: what patterns of the command line match."""
         return f"{self.model}/{self.task}"
 
+    @property
+    def mark(self) -> str:
+        """SHA-256 of what is accepted, signature included: another one means that somebody accepted something else meanwhile."""
+        return digest(self.as_json())
+
     def as_json(self) -> dict[str, Any]:
         """Plain data with floats of six significant digits; scores in the order of their pairs; what is not finite is null.
 
@@ -96,6 +114,8 @@ class Baseline:
         data["quality"]["scores"] = [score.as_json() for score in sorted(self.quality.scores, key=lambda score: score.pair)]
         if not self.repeats:  # as in the files of before there were any
             del data["repeats"]
+        if not self.provenance.history:
+            del data["provenance"]["history"]
         plain: dict[str, Any] = rounded(_nulls(data))
         return plain
 
@@ -165,7 +185,8 @@ def _quality(data: Mapping[str, Any]) -> Quality:
 
 
 def _provenance(data: Mapping[str, Any]) -> Provenance:
-    return Provenance(**{**data, "faults": tuple(data["faults"])})
+    history = tuple(Past(**one) for one in data.get("history", ()))
+    return Provenance(**{**data, "faults": tuple(data["faults"]), "history": history})
 
 
 def _cost(data: Mapping[str, Any]) -> Cost:

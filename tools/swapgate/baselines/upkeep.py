@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,7 @@ from pathlib import Path
 from swapgate.baselines import images, witnesses
 from swapgate.baselines.record import ANY, Baseline
 from swapgate.baselines.store import IMAGES, Store, problems_at, read_baseline
-from swapgate.errors import UserError
-
-_TEMPORARY = re.compile(r"\..+\.(json|webp|png)\.[a-z0-9_]{8}")  # what an atomic write leaves when the process is killed before the rename
+from swapgate.errors import UserError, written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +22,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One finding of `verify`: which file, what is wrong, what to do. kind: damaged, missing, orphan or unused."""
+    """One finding of `verify`: which file, what is wrong, what to do. kind: damaged, missing, unreachable, orphan or unused."""
 
     where: str
     kind: str
@@ -49,9 +46,8 @@ def orphans(store: Store, *, without: Collection[Path] = ()) -> list[Path]:
     Images beside a JSON that cannot be read are never orphans: what it refers to is not known. `without` leaves out
     baselines that are about to be deleted.
     """
-    found = [path for path in store.root.glob("*/.*") if _TEMPORARY.fullmatch(path.name)]
+    found = store.leftovers()
     for cohort in sorted(path for path in store.root.glob("*/*") if path.is_dir()):
-        found += [path for path in (*cohort.iterdir(), *(cohort / IMAGES).glob("*")) if _TEMPORARY.fullmatch(path.name)]
         needed = _references([path for path in store.paths() if path.parent == cohort and path not in without])
         if needed is not None:
             found += [path for path in (cohort / IMAGES).glob("*") if path.suffix in images.SUFFIXES and path.stem not in needed]
@@ -65,14 +61,24 @@ def unused(store: Store, known: Known) -> list[Path]:
 
 
 def prune(store: Store, *, known: Known | None = None, dry_run: bool) -> list[Path]:
-    """Delete orphans, and unused baselines where `known` is given; with `dry_run` only say which. Gives the files."""
-    outdated = unused(store, known) if known else []
-    doomed = sorted({*outdated, *orphans(store, without=outdated)})
-    if not dry_run:
-        for path in doomed:
-            path.unlink()
+    """Delete orphans, and unused baselines where `known` is given; with `dry_run` only say which. Gives the files.
+
+    Baselines go before their pictures: killed at any point, every baseline that is left has all of its own.
+    """
+    if dry_run:
+        return _doomed(store, known)
+    remains = store.leftovers()
+    with written(), store.alone():
+        doomed = _doomed(store, known)
+        for path in sorted(doomed, key=lambda path: path.suffix != ".json"):
+            path.unlink(missing_ok=True)
         _remove_empty(store)
-    return doomed
+    return sorted({*remains, *doomed})
+
+
+def _doomed(store: Store, known: Known | None) -> list[Path]:
+    outdated = unused(store, known) if known else []
+    return sorted({*outdated, *orphans(store, without=outdated)})
 
 
 def _of_baseline(store: Store, path: Path, known: Known | None) -> Iterator[Problem]:
@@ -116,7 +122,12 @@ def _of_witnesses(store: Store, path: Path, known: Known | None) -> Iterator[Pro
 def _of_images(store: Store, baseline: Baseline, folder: Path) -> Iterator[Problem]:
     for pair, sha in sorted(baseline.quality.kept().items()):
         file = images.find(folder, sha)
-        if file is None:
+        if file is None and store.objects is not None:
+            if found := store.objects.problem(sha):
+                where, kind, rule = found
+                remedy = "restore the object, or accept a run that drew the picture, which uploads it again: swapgate baselines accept --run=RUN"
+                yield Problem(where=where, kind=kind, rule=f"{pair}: {rule}", remedy=remedy if kind != "unreachable" else "try again when it answers")
+        elif file is None:
             yield Problem(
                 where=_shown(store, folder / sha),
                 kind="missing",

@@ -1,4 +1,4 @@
-"""`swapgate baselines`: list, show, diff, accept, reject, verify, prune."""
+"""`swapgate baselines`: list, show, diff, accept, reject, verify, prune; review and picture stand in `swapgate.cli.review`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from swapgate.cli.common import FOUND, OK, add_json, add_run, config_of, run_of, show, store_of
+from swapgate.characters import escaped
+from swapgate.cli import review
+from swapgate.cli.common import BY, FOUND, OK, PATTERNS, add_json, add_run, config_of, run_of, show, store_of
 from swapgate.errors import UserError
 from swapgate.report.columns import columns
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from swapgate.baselines.upkeep import Known
     from swapgate.cli.common import Groups
 
-PATTERNS = "model/task, gate/model/task or model/cohort/task; * stands for anything; all where none is given"
-
 
 def add(groups: Groups) -> None:
     """Add the group to the command line."""
@@ -28,19 +28,22 @@ def add(groups: Groups) -> None:
     _verb(verbs, "list", "every baseline in one line", _list)
     _verb(verbs, "show", "one or more baselines in full", _show)
     diff = _verb(verbs, "diff", "what accepting a run would change; exit status 1 when it would change anything", _diff)
+    review.add(verbs)
     accept = _verb(verbs, "accept", "make drafts of a run the baselines; generates nothing", _accept)
     for verb in (diff, accept):
         add_run(verb)
         verb.add_argument("--cohort", metavar="NAME", help='"any" (quality only) or the cohort of the run; default: on a CPU "any"')
         verb.add_argument("--with-cost", action="store_true", help="on a CPU: keep quality and cost in the CPU's own cohort")
     accept.add_argument("--reason", default="", metavar="TEXT", help="why; needed where something got worse")
-    accept.add_argument("--by", default="", metavar="NAME", help="who accepts (default: the user's name)")
+    accept.add_argument("--by", default="", metavar="NAME", help=BY)
     accept.add_argument("--allow-ci", action="store_true", help="accept although CI is set")
     accept.add_argument("--include-rejected", action="store_true", help="accept drafts that were rejected")
+    accept.add_argument("--over", action="store_true", help="accept over what somebody else accepted since the run was judged")
     reject = _verb(verbs, "reject", "mark drafts of a run as not to be accepted", _reject)
     add_run(reject)
     reject.add_argument("--reason", required=True, metavar="TEXT", help="why")
-    reject.add_argument("--by", default="", metavar="NAME", help="who rejects (default: the user's name)")
+    reject.add_argument("--by", default="", metavar="NAME", help=BY)
+    reject.add_argument("--over", action="store_true", help="reject what was accepted already; that takes nothing out of the store")
     _verb(verbs, "verify", "check every file of the store; exit status 1 when anything is wrong", _verify, patterns=False)
     prune = _verb(verbs, "prune", "delete what no baseline refers to", _prune, patterns=False)
     prune.add_argument("--unused", action="store_true", help="also baselines whose card or task is gone")
@@ -78,7 +81,7 @@ def _show(given: argparse.Namespace) -> int:
     for one in found:
         lines += [
             f"== {one.id}",
-            *(f"{key}: {value}" for key, value in _summary(one, figures(one)).items() if key != "id"),
+            *(f"{key}: {escaped(str(value))}" for key, value in _summary(one, figures(one)).items() if key not in ("id", "history")),
             pretty(one.as_json()).rstrip(),
         ]
     show(given, [one.as_json() for one in found], lines or ["no baseline was accepted yet"])
@@ -87,12 +90,22 @@ def _show(given: argparse.Namespace) -> int:
 
 def _diff(given: argparse.Namespace) -> int:
     from swapgate.baselines.compare import diff
+    from swapgate.baselines.draft import choose
+    from swapgate.baselines.review import unmatched_lines
 
     run = run_of(given)
     changes = diff(run, store_of(given), patterns=given.patterns, cohort=given.cohort, with_cost=given.with_cost)
     rows = [("baseline", "change", "usable", "s/image", "peak MiB", "identical images", "review"), *(_change_row(one) for one in changes)]
-    show(given, {"run": str(run), "changes": [asdict(one) for one in changes]}, [f"run: {run}", *columns(rows)])
-    return FOUND if any(one.kind != "unchanged" for one in changes) else OK
+    chosen = choose(run, given.patterns)
+    data = {
+        "run": str(run),
+        "changes": [asdict(one) for one in changes],
+        "damaged": dict(chosen.damaged),
+        "unmatched": list(chosen.unmatched),
+    }
+    amiss = [*(f"damaged {name}: {said}" for name, said in chosen.damaged), *unmatched_lines(chosen)]
+    show(given, data, [f"run: {run}", *columns(rows), *amiss])
+    return FOUND if amiss or any(one.kind != "unchanged" for one in changes) else OK
 
 
 def _accept(given: argparse.Namespace) -> int:
@@ -109,6 +122,7 @@ def _accept(given: argparse.Namespace) -> int:
         by=given.by,
         allow_ci=given.allow_ci,
         include_rejected=given.include_rejected,
+        over=given.over,
     )
     return _reviewed(given, str(run), done)
 
@@ -117,7 +131,8 @@ def _reject(given: argparse.Namespace) -> int:
     from swapgate.baselines.review import reject
 
     run = run_of(given)
-    return _reviewed(given, str(run), reject(run, store=store_of(given), patterns=given.patterns, reason=given.reason, by=given.by))
+    done = reject(run, store=store_of(given), patterns=given.patterns, reason=given.reason, by=given.by, over=given.over)
+    return _reviewed(given, str(run), done)
 
 
 def _reviewed(given: argparse.Namespace, run: str, done: Reviewed) -> int:
@@ -196,6 +211,7 @@ def _summary(one: Baseline, numbers: Figures) -> dict[str, Any]:
         "reason": made.reason,
         "run": made.run,
         "weights": one.weights,
+        "history": [asdict(past) for past in made.history],
     }
 
 
@@ -208,9 +224,9 @@ def _row(one: Baseline, numbers: Figures) -> tuple[str, ...]:
         _number(numbers.peak_mib),
         str(numbers.images),
         made.accepted_on[:10],
-        made.accepted_by,
-        made.run,
-        made.reason,
+        escaped(made.accepted_by),
+        escaped(made.run),
+        escaped(made.reason),
     )
 
 

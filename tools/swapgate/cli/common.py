@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swapgate.canonical import dumps, rounded
+from swapgate.characters import escaped
 from swapgate.config import Config, find_config
 from swapgate.errors import UserError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     Groups = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse has no public name for it
 
 OK, FOUND, MISTAKE = 0, 1, 2
+BY = "who says so (default: GIT_AUTHOR_NAME, git's user.name, or the system's name)"
+PATTERNS = "model/task, gate/model/task or model/cohort/task; * stands for anything; all where none is given"
 
 
 def config_of(given: argparse.Namespace) -> Config:
@@ -30,8 +33,7 @@ def store_of(given: argparse.Namespace) -> Store:
     """The project's store of baselines."""
     from swapgate.baselines.store import Store
 
-    config = config_of(given)
-    return Store(config.root / config.baselines)
+    return Store.of(config_of(given))
 
 
 def run_of(given: argparse.Namespace) -> Path:
@@ -61,7 +63,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def show(given: argparse.Namespace, data: Any, lines: Iterable[str]) -> None:
     """Print `data` as JSON with --json, else the lines."""
-    text = dumps(rounded(data), indent=1) if given.json else "\n".join(lines)
+    text = dumps(rounded(data), indent=1) if given.json else escaped("\n".join(lines), keep="\n")
     sys.stdout.write(f"{text}\n" if text else "")
 
 

@@ -53,7 +53,7 @@ def _merge(run: RunFolder, files: list[Path]) -> int:
 
 
 def _sit(run: RunFolder, given: argparse.Namespace) -> int:
-    from swapgate.baselines.review import user
+    from swapgate.baselines.signing import user
     from swapgate.cli.label_server import LabelServer
     from swapgate.suite.labelling import Sitting
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from swapgate import __version__
 from swapgate.cli import baselines, calibrate, check, comfyui, doctor, drill, init, judge, label, plan, probe, report, serve, standins
-from swapgate.errors import UserError
+from swapgate.errors import UserError, unwritten
 
 GROUPS = (plan, calibrate, probe, baselines, report, label, judge, check, comfyui, doctor, drill, serve, standins, init)
 
@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+    except OSError as error:
+        sys.stderr.write(f"{unwritten(error)}\n")
+        return 2
     return status
 
 

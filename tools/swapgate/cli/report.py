@@ -22,7 +22,6 @@ def add(groups: Groups) -> None:
 
 def _report(given: argparse.Namespace) -> int:
     from swapgate import report
-    from swapgate.baselines.images import find
     from swapgate.runs.folder import RunFolder
 
     path, store = run_of(given), store_of(given)
@@ -32,7 +31,7 @@ def _report(given: argparse.Namespace) -> int:
         own = run.image_path(sha)
         if own.is_file():
             return own
-        return next((found for folder in store.root.glob("*/*/images") if (found := find(folder, sha))), None)
+        return store.picture(sha)
 
     try:
         page = report.build(path, image)

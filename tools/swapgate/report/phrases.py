@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from swapgate.canonical import steers
+from swapgate.characters import steers
 from swapgate.gates.verdict import DECIDED, POOLED, RED, WORST_FIRST, Finding, Status
 from swapgate.report.model import Report, WordingRow
 

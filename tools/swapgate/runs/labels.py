@@ -6,7 +6,6 @@ agrees with themself. Whoever corrects an answer adds a line with the same mark 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 
 from swapgate.canonical import dumps
 from swapgate.errors import RunBroken, UserError
+from swapgate.runs.alone import alone
 from swapgate.runs.lines import Lines
 
 FILE = "labels.jsonl"
@@ -124,7 +124,7 @@ class Labels:
     @contextmanager
     def _opened(self) -> Iterator[Lines]:
         """The file as it stands now, nobody else adding to it meanwhile."""
-        with _alone(self.path.parent):
+        with alone(self.path.parent):
             lines = Lines(self.path)
             self._held = _labels(lines)
             try:
@@ -170,19 +170,3 @@ def _age(label: Label) -> tuple[datetime, str]:
 def _after(now: datetime, earlier: str | None) -> str:
     floor = datetime.fromisoformat(earlier) + timedelta(microseconds=1) if earlier else now
     return max(now, floor).isoformat(timespec="microseconds")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder against other processes that add labels; where the system has no such lock (Windows), nothing is held."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

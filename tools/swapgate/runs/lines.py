@@ -8,6 +8,7 @@ milliseconds a line on many disks), so a power cut may take the last lines; they
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -37,12 +38,14 @@ class Lines:
     def __len__(self) -> int:
         return len(self._items)
 
-    def append(self, item: Mapping[str, Any]) -> None:
-        """Add one object; it is on file (against process death) when this returns."""
+    def append(self, item: Mapping[str, Any], *, durable: bool = False) -> None:
+        """Add one object; it is on file (against process death) when this returns, and on the disk (against a power cut) if `durable`."""
         line = dumps(dict(item))
         file = self._opened()
         file.write(f"{line}\n")
         file.flush()
+        if durable:
+            os.fsync(file.fileno())
         self._items.append(json.loads(line))
 
     def close(self) -> None:

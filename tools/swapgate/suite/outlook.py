@@ -124,7 +124,7 @@ class Outlook:
 def foresee(config: Config, options: Options) -> Outlook:
     """The outlook of a run with these options, from the project's files. UserError for any mistake in files or options."""
     setup = prepare(config, options)
-    store = Store(config.root / config.baselines)
+    store = Store.of(config)
     plan = build_plan(setup, lambda card, task, language: recorded_edits(store, setup, card, task, language))
     policy = read_policy(config.policy_table())
     policy = replace(policy, false_alarms=options.false_alarms or policy.false_alarms)

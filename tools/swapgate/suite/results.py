@@ -84,9 +84,18 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
         "comparison": [row for verdict in verdicts for row in _compared(verdict)] if suite.setup.against else [],
         "policy": asdict(suite.policy),
         "environment": suite.run.manifest["environment"],
+        "baselines": _marks(suite, judged),
     }
     plain: dict[str, Any] = rounded(data)
     return plain
+
+
+def _marks(suite: Suite, cards: Sequence[Card]) -> dict[str, str]:
+    """What was accepted for these models and tasks when they were judged, by id: to accept over anything else would overlook it."""
+    if suite.setup.against is not None:
+        return {}
+    places = ((card.id, cohort, task.id) for card in cards for task in suite.setup.tasks[card.id] for cohort in suite.store.cohorts(card.id, task.id))
+    return {one.id: one.mark for place in places if (one := suite.store.get(*place))}
 
 
 def _warnings(suite: Suite) -> list[str]:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from swapgate import plan as planning
-from swapgate.baselines.images import find as find_image
 from swapgate.baselines.store import Store
 from swapgate.canonical import digest
 from swapgate.cards import Card
@@ -85,7 +84,7 @@ class Suite:
     def open(config: Config, options: Options, policy: Policy, progress: Progress | None = None) -> Suite:
         """Check everything, then create (or open) the run folder. Raises UserError, RunBroken."""
         setup = prepare(config, options)
-        store = Store(config.root / config.baselines)
+        store = Store.of(config)
         plan = build_plan(setup, lambda card, task, language: judging.recorded_edits(store, setup, card, task, language))
         devices = find_devices(options.gpus) if options.gpus and not options.replay else ()
         run = _run_folder(setup, plan)
@@ -154,7 +153,7 @@ class Suite:
         path = self.run.image_path(sha)
         if path.is_file():
             return path
-        return next((found for folder in self.store.root.glob("*/*/images") if (found := find_image(folder, sha))), None)
+        return self.store.picture(sha)
 
     def card(self, model: str) -> Card:
         return next(card for card in self.setup.cards if card.id == model)
