@@ -53,11 +53,12 @@ def test_a_form_holds_its_fields_and_files(replayer):
     assert b'name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n' in server.asked[0]
 
 
-def test_a_connection_is_taken_again(replayer):
-    """The replayer closes each, so the second request needs another connection and gets it."""
-    server = replayer(http(body=b"1"), http(body=b"2"))
+def test_every_request_has_a_connection_of_its_own(replayer):
+    """A server that resets a connection after a whole reply, without having said that it would, spoils no other request."""
+    server = replayer(*([http(body=b"1").replace(b"Connection: close\r\n", b""), RESET] for _ in range(20)))
     with client(server) as asking:
-        assert [asking.get(server.address).body for _ in range(2)] == [b"1", b"2"]
+        assert [asking.get(server.address).body for _ in range(20)] == [b"1"] * 20
+    assert all(b"Connection: close" in asked for asked in server.asked)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 httpcore limits how long a single wait for the network may take, so that a server which sends a byte now and then is never given up; its
 network is wrapped here, and no wait is longer than what is left of the request. A lookup of a name is left to the system's own limits.
+Every request has a connection of its own: a server may close one that is idle just when the next request goes out on it, and that request
+would have to be sent twice or be lost, though nothing is wrong. The handshake is a part of every time alike.
 Nothing of the environment is used (proxies, .netrc), no reply is decompressed, and the key goes to the card's own server alone.
 """
 
@@ -27,7 +29,6 @@ from swapgate.engines.servers.failed import KINDS, Kind, ServerFailed
 __all__ = ["KINDS", "Bounds", "Client", "File", "Kind", "Reply", "ServerFailed", "retry_after"]
 MIB = 1024 * 1024
 REDIRECTS = 3
-KEPT_SECONDS = 4.0  # an idle connection is taken again within this time: many servers close theirs after five
 _HIDDEN = "[key]"
 _SHOWN = 300  # characters of what a server said that a message quotes
 _PIECE = 64 * 1024  # bytes handed to the network at once, so that a slow reader is noticed
@@ -76,7 +77,7 @@ class File:
 
 
 class Client:
-    """Requests to one server, of one thread at a time; connections are kept between them. Close it, or use it as a context.
+    """Requests to one server, of one thread at a time. Close it, or use it as a context.
 
     Args:
         base: the server that the key belongs to; `get` may ask others, and they are not told the key.
@@ -92,7 +93,9 @@ class Client:
         self._secrets = _writings(key)
         self._private = {**headers, **({"Authorization": f"Bearer {key}"} if key else {})}
         self._network = _Network()
-        self._pool: httpcore2.ConnectionPool | None = None
+        # Made once: reading the certificates of the machine for every connection takes longer than many a reply.
+        tls = httpcore2.default_ssl_context() if base.scheme == "https" else None
+        self._pool = httpcore2.ConnectionPool(ssl_context=tls, max_keepalive_connections=0, network_backend=self._network)
 
     def __enter__(self) -> Self:
         return self
@@ -101,10 +104,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connections; a later request makes new ones."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        """Let go of what is left of connections."""
+        self._pool.close()
 
     def get(self, address: Address, *, seconds: float | None = None) -> Reply:
         """What is at an address. ServerFailed for anything but a reply with status 2xx within the bounds; `seconds` narrows them."""
@@ -152,8 +153,6 @@ class Client:
 
     def _once(self, method: str, address: Address, content: bytes, headers: Mapping[str, str], begun: float) -> Reply | Address:
         """A reply with status 2xx, or where it leads instead."""
-        if self._pool is None:
-            self._pool = httpcore2.ConnectionPool(keepalive_expiry=KEPT_SECONDS, network_backend=self._network)
         left = max(0.001, self._network.deadline - time.monotonic())
         waits = {"connect": min(self.bounds.connect_seconds, left), "read": left, "write": left, "pool": left}
         sent = {**self._headers(address, content, method), **headers}
@@ -172,7 +171,15 @@ class Client:
     def _headers(self, address: Address, content: bytes, method: str) -> dict[str, str]:
         own = self._private if address.origin == self.base.origin or self.base.leads_to(address) else {}
         length = {"Content-Length": str(len(content))} if method != "GET" else {}
-        return {"Host": address.origin.partition("://")[2], "User-Agent": "swapgate", "Accept": "*/*", "Accept-Encoding": "identity", **length, **own}
+        return {
+            "Host": address.origin.partition("://")[2],
+            "User-Agent": "swapgate",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+            **length,
+            **own,
+        }
 
     def _body(self, address: Address, response: httpcore2.Response, headers: Mapping[str, str]) -> bytes:
         limit = self.bounds.body_bytes
