@@ -30,7 +30,9 @@ def missing(gate: str, evidence: Evidence) -> Verdict | None:
     if not gone:
         return None
     first = gone[0]
-    reason = f"{plural(len(gone), 'request')} of this cell gave no image; the first is {first.pair}: {first.reason}"
+    kinds = Counter(one.kind for one in gone)
+    told = f" ({', '.join(f'{count} {kind}' for kind, count in kinds.most_common())})" if len(kinds) > 1 else ""
+    reason = f"{plural(len(gone), 'request')} of this cell gave no image{told}; the first is {first.pair}: {first.reason}"
     finding = claim("images", Status.ERROR, reason, n=len(gone), unit="requests", effect=float(len(gone)), limit=0.0)
     return verdict(gate, evidence, [finding])
 

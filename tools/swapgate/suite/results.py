@@ -18,7 +18,7 @@ from swapgate.gates.unjudged import REMEDY
 from swapgate.gates.verdict import Status, Verdict
 from swapgate.plan import Request
 from swapgate.runs.folder import RunFolder
-from swapgate.runs.records import Generation
+from swapgate.runs.records import Generation, read_waited
 from swapgate.suite.judging import Reference, evidence, reference
 from swapgate.suite.planning import Cell
 from swapgate.suite.witnesses import WITNESS
@@ -99,9 +99,18 @@ def _marks(suite: Suite, cards: Sequence[Card]) -> dict[str, str]:
 
 
 def _warnings(suite: Suite) -> list[str]:
-    """What hosts warned of while images were made: each once, in the order of the journal; then the checks that were not judged."""
+    """What hosts warned of while images were made: each once, in the order of the journal; then rate limits, and the checks that were not judged."""
     told = [f"{event['model']}: {event['text']}" for event in suite.run.events() if event["event"] == "warning"]
-    return [*dict.fromkeys(told), *(line for model, recorded in suite.recorded.items() for line in _open_checks(model, recorded.scores))]
+    waits = [line for model, recorded in suite.recorded.items() for line in _waits(model, [made for _, made in recorded.generations])]
+    return [*dict.fromkeys(told), *waits, *(line for model, recorded in suite.recorded.items() for line in _open_checks(model, recorded.scores))]
+
+
+def _waits(model: str, generations: Sequence[Generation]) -> Iterator[str]:
+    """How often a server refused a call for its rate limit before it took it; a note stands with every image of its call."""
+    found = [waited for notes in {made.call: made.notes for made in generations}.values() for note in notes if (waited := read_waited(note))]
+    if found:
+        seconds, refusals = sum(one for one, _ in found), sum(count for _, count in found)
+        yield f"{model}: the server refused {refusals} times for its rate limit (429); {seconds:.1f} s of waiting for {len(found)} calls are in none of the times"
 
 
 def _open_checks(model: str, scores: Sequence[ImageScore]) -> Iterator[str]:
