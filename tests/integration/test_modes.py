@@ -194,3 +194,19 @@ def test_planted_faults_are_shown_and_never_accepted(project: Project) -> None:
     assert result.ret != 0
     assert not list((project.path / "baselines").rglob("*.json"))
     assert "slow:1.01" in (project.path / "here" / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_baselines_that_nothing_names_any_more_are_listed_and_fail_under_strict(project: Project) -> None:
+    """What they guarded, nobody guards: listed in any run, a failure with --strict, and the command that deletes them is said."""
+    project.accept()
+    run = project.recorded("here")
+    kept = project.path / "baselines" / "toy" / "any"
+    shutil.copy(kept / "cup.json", kept / "jug.json")
+    loose = project.run("--replay=here")
+    assert loose.ret == 0, loose.stdout.str()
+    loose.stdout.fnmatch_lines(["unused baseline: toy/any/jug.json: no task jug", "next: swapgate baselines prune --unused --yes*"])
+    strict = project.run("--replay=here", "--strict")
+    assert strict.ret == pytest.ExitCode.TESTS_FAILED
+    assert set(project.verdicts(run).values()) == {"PASS"}
+    (kept / "jug.json").unlink()
+    assert project.run("--replay=here", "--strict").ret == 0

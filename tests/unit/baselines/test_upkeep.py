@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from swapgate.baselines.store import Store
-from swapgate.baselines.upkeep import Known, orphans, prune, verify
+from swapgate.baselines.upkeep import Known, orphans, prune, unused, verify
 
 
 @pytest.fixture
@@ -128,3 +128,36 @@ def test_a_baseline_whose_scores_lost_their_picture_is_damaged(store: Store, mad
     path = store.root / baseline.model / baseline.cohort / "cup.json"
     edit(path, quality__references=dict.fromkeys(replace(baseline.quality).references, "0" * 64))
     assert [kind for kind, _ in kinds(store)] == ["damaged"] * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"models": ["other"]}, "no card standin"),
+        ({"tasks": ["mug"]}, "no task cup"),
+        ({"of_card": {"standin": ["mug"]}}, "the card standin does not ask for the task cup"),
+        ({"of_card": {"other": []}}, ""),
+        ({"pairs": {"cup": ["cup/en/7/0", "cup/zh/1/0"]}}, "makes none of its 2 requests any more"),
+        ({"pairs": {"cup": ["cup/en/2/0"]}}, ""),
+        ({"pairs": {"mug": []}}, ""),
+    ],
+)
+def test_whatever_no_longer_names_a_baseline_is_said(tmp_path: Path, made: Any, changes: dict[str, Any], why: str) -> None:
+    """Card, task, the card's families, the task's requests; one request that is still made is enough."""
+    store = Store(tmp_path / "baselines")
+    path = store.put(made.baseline(), made.load)
+    found = unused(store, Known(**{"models": ["standin"], "tasks": ["cup"], **changes}))
+    assert (found == {}) if not why else (why in found[path])
+    told = [problem.rule for problem in verify(store, Known(**{"models": ["standin"], "tasks": ["cup"], **changes}))]
+    assert (told == []) if not why else (why in told[0])
+
+
+def test_a_damaged_baseline_is_not_called_unused_for_what_it_might_hold(tmp_path: Path, made: Any) -> None:
+    """It is damaged, and pruning leaves it: somebody may still restore it."""
+    store = Store(tmp_path / "baselines")
+    path = store.put(made.baseline(), made.load)
+    path.write_text("{", encoding="utf-8")
+    known = Known(models=["standin"], tasks=["cup"], pairs={"cup": []})
+    assert unused(store, known) == {}
+    assert prune(store, known=known, dry_run=False) == []

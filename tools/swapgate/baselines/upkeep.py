@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from swapgate.baselines import images, witnesses
@@ -14,10 +14,28 @@ from swapgate.errors import UserError, written
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """The models (card ids) and tasks that the project has; a baseline of any other is unused."""
+    """What the project has, and a baseline of anything else is unused.
+
+    models: card ids; tasks: task ids; of_card: the tasks that a card asks for (a card that is not named here may ask for any); pairs: the
+    requests as written that a task makes (a task that is not named here may make any).
+    """
 
     models: Collection[str]
     tasks: Collection[str]
+    of_card: Mapping[str, Collection[str]] = field(default_factory=dict)
+    pairs: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def why_unused(self, model: str, task: str, pairs: Collection[str] | None = None) -> str:
+        """Why nothing will ever be held against a baseline; "" when something may. pairs: those of its pictures, None where they are not known."""
+        if model not in self.models:
+            return f"no card {model}"
+        if task not in self.tasks:
+            return f"no task {task}"
+        if task not in self.of_card.get(model, (task,)):
+            return f"the card {model} does not ask for the task {task}"
+        if pairs and task in self.pairs and not set(pairs) & set(self.pairs[task]):
+            return f"the task {task} makes none of its {len(pairs)} requests any more (languages, seeds or images a round)"
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +50,9 @@ class Problem:
 
 def verify(store: Store, known: Known | None = None) -> list[Problem]:
     """Everything that is wrong with the store, files in name order; unused baselines only where `known` is given."""
-    found = [problem for path in store.paths() for problem in _of_baseline(store, path, known)]
-    found += [problem for path in _corpora(store) for problem in _of_witnesses(store, path, known)]
+    outdated = unused(store, known) if known else {}
+    found = [problem for path in store.paths() for problem in _of_baseline(store, path, outdated)]
+    found += [problem for path in _corpora(store) for problem in _of_witnesses(store, path, outdated)]
     return found + [
         Problem(where=_shown(store, orphan), kind="orphan", rule="no baseline refers to this file", remedy="swapgate baselines prune --yes")
         for orphan in orphans(store)
@@ -54,10 +73,19 @@ def orphans(store: Store, *, without: Collection[Path] = ()) -> list[Path]:
     return sorted(set(found))
 
 
-def unused(store: Store, known: Known) -> list[Path]:
-    """The baselines of models without a card, or of tasks that no family has, and the witnesses of models without a card."""
-    baselines = [path for path in store.paths() if path.parent.parent.name not in known.models or path.stem not in known.tasks]
-    return baselines + [path for path in _corpora(store) if path.parent.name not in known.models]
+def unused(store: Store, known: Known) -> dict[Path, str]:
+    """The baselines that no card, task or request names any more, and the witnesses of models without a card, each with why."""
+    baselines = {path: known.why_unused(path.parent.parent.name, path.stem, _pairs(path)) for path in store.paths()}
+    corpora = {path: f"no card {path.parent.name}" for path in _corpora(store) if path.parent.name not in known.models}
+    return {path: why for path, why in (*baselines.items(), *corpora.items()) if why}
+
+
+def _pairs(path: Path) -> Collection[str] | None:
+    """The requests as written that a baseline holds; None where it cannot be read."""
+    try:
+        return read_baseline(path).quality.kept()
+    except UserError:
+        return None
 
 
 def prune(store: Store, *, known: Known | None = None, dry_run: bool) -> list[Path]:
@@ -77,11 +105,11 @@ def prune(store: Store, *, known: Known | None = None, dry_run: bool) -> list[Pa
 
 
 def _doomed(store: Store, known: Known | None) -> list[Path]:
-    outdated = unused(store, known) if known else []
+    outdated = unused(store, known) if known else {}
     return sorted({*outdated, *orphans(store, without=outdated)})
 
 
-def _of_baseline(store: Store, path: Path, known: Known | None) -> Iterator[Problem]:
+def _of_baseline(store: Store, path: Path, outdated: Mapping[Path, str]) -> Iterator[Problem]:
     where = _shown(store, path)
     restore = "restore the file from version control, or accept a new baseline"
     try:
@@ -94,16 +122,16 @@ def _of_baseline(store: Store, path: Path, known: Known | None) -> Iterator[Prob
     for rule in _unaccepted(baseline):
         yield Problem(where=where, kind="damaged", rule=rule, remedy="accept it through review: swapgate baselines accept --run=RUN")
     yield from _of_images(store, baseline, path.parent / IMAGES)
-    yield from _of_use(store, path, known)
+    yield from _of_use(store, path, outdated)
 
 
-def _of_use(store: Store, path: Path, known: Known | None) -> Iterator[Problem]:
-    if known and path in unused(store, known):
+def _of_use(store: Store, path: Path, outdated: Mapping[Path, str]) -> Iterator[Problem]:
+    if path in outdated:
         yield Problem(
             where=_shown(store, path),
             kind="unused",
-            rule="no card or no task of this name",
-            remedy="add the card or task again, or: swapgate baselines prune --unused --yes",
+            rule=f"something of the project is held against it: {outdated[path]}",
+            remedy="add the card, task or request again, or: swapgate baselines prune --unused --yes",
         )
 
 
@@ -111,12 +139,12 @@ def _corpora(store: Store) -> list[Path]:
     return sorted(store.root.glob(f"*/{witnesses.FILE}"))
 
 
-def _of_witnesses(store: Store, path: Path, known: Known | None) -> Iterator[Problem]:
+def _of_witnesses(store: Store, path: Path, outdated: Mapping[Path, str]) -> Iterator[Problem]:
     try:
         witnesses.read(store.root, path.parent.name)
     except UserError as error:
         yield Problem(where=_shown(store, path), kind="damaged", rule=error.rule, remedy=error.remedy)
-    yield from _of_use(store, path, known)
+    yield from _of_use(store, path, outdated)
 
 
 def _of_images(store: Store, baseline: Baseline, folder: Path) -> Iterator[Problem]:

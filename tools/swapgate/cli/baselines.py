@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from swapgate.baselines.compare import Change, Figures
     from swapgate.baselines.review import Reviewed
     from swapgate.baselines.store import Baseline, Store
-    from swapgate.baselines.upkeep import Known
     from swapgate.cli.common import Groups
 
 
@@ -46,7 +45,7 @@ def add(groups: Groups) -> None:
     reject.add_argument("--over", action="store_true", help="reject what was accepted already; that takes nothing out of the store")
     _verb(verbs, "verify", "check every file of the store; exit status 1 when anything is wrong", _verify, patterns=False)
     prune = _verb(verbs, "prune", "delete what no baseline refers to", _prune, patterns=False)
-    prune.add_argument("--unused", action="store_true", help="also baselines whose card or task is gone")
+    prune.add_argument("--unused", action="store_true", help="also baselines that no card, task or request names any more")
     how = prune.add_mutually_exclusive_group()
     how.add_argument("--dry-run", action="store_true", help="only say what would be deleted (the default)")
     how.add_argument("--yes", action="store_true", help="delete")
@@ -149,9 +148,10 @@ def _reviewed(given: argparse.Namespace, run: str, done: Reviewed) -> int:
 
 def _verify(given: argparse.Namespace) -> int:
     from swapgate.baselines.upkeep import verify
+    from swapgate.suite.known import known
 
     store = store_of(given)
-    problems = verify(store, _known(given))
+    problems = verify(store, known(config_of(given)))
     lines = [f"{one.kind}: {one.where}\n  rule: {one.rule}\n  remedy: {one.remedy}" for one in problems]
     checked = len(store.paths())
     show(
@@ -162,10 +162,11 @@ def _verify(given: argparse.Namespace) -> int:
 
 def _prune(given: argparse.Namespace) -> int:
     from swapgate.baselines.upkeep import prune
+    from swapgate.suite.known import known
 
     store = store_of(given)
-    known = _known(given) if given.unused else None
-    files = [path.relative_to(store.root).as_posix() for path in prune(store, known=known, dry_run=not given.yes)]
+    asked = known(config_of(given)) if given.unused else None
+    files = [path.relative_to(store.root).as_posix() for path in prune(store, known=asked, dry_run=not given.yes)]
     word = "deleted" if given.yes else "would delete"
     last = f"{len(files)} files deleted" if given.yes else f"{len(files)} files; nothing was deleted, to delete them: --yes"
     show(given, {"deleted": given.yes, "files": files}, [*(f"{word} {name}" for name in files), last])
@@ -184,16 +185,6 @@ def _matching(store: Store, patterns: Sequence[str]) -> list[Baseline]:
             remedy="swapgate baselines list",
         )
     return list(selection.chosen)
-
-
-def _known(given: argparse.Namespace) -> Known:
-    """The cards and tasks there are: by their files' names and ids; broken ones are the matter of `swapgate check`."""
-    from swapgate.baselines.upkeep import Known
-    from swapgate.tasks import read_tasks
-
-    config = config_of(given)
-    models = [path.stem for path in (config.root / config.models).glob("*.toml")]
-    return Known(models=models, tasks=list(read_tasks(config.root / config.tasks)))
 
 
 def _summary(one: Baseline, numbers: Figures) -> dict[str, Any]:

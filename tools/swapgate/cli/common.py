@@ -42,12 +42,19 @@ def run_of(given: argparse.Namespace) -> Path:
     runs = config.root / config.runs
     if given.run is None:
         return _newest(runs)
-    for path in (Path(given.run), config.root / given.run, runs / given.run):
+    return find_run(given, given.run)
+
+
+def find_run(given: argparse.Namespace, name: str) -> Path:
+    """The run folder of that path, or of that name among the project's runs. UserError with the names that there are."""
+    config = config_of(given)
+    runs = config.root / config.runs
+    for path in (Path(name), config.root / name, runs / name):
         if (path / "manifest.json").is_file():
             return path
     raise UserError(
-        where="--run",
-        value=given.run,
+        where="RUN",
+        value=name,
         rule="a folder with manifest.json, or the name of one among the runs",
         remedy=f"there are: {', '.join(_names(runs)) or 'none yet; make one with pytest tests/gates'}",
     )

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swapgate import __version__
-from swapgate.cli import baselines, calibrate, check, comfyui, doctor, drill, init, judge, label, plan, probe, report, serve, standins
+from swapgate.cli import baselines, calibrate, check, comfyui, doctor, drill, init, judge, label, merge, plan, probe, report, serve, standins
 from swapgate.errors import UserError, unwritten
 
-GROUPS = (plan, calibrate, probe, baselines, report, label, judge, check, comfyui, doctor, drill, serve, standins, init)
+GROUPS = (plan, calibrate, probe, baselines, report, merge, label, judge, check, comfyui, doctor, drill, serve, standins, init)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swapgate.errors import UserError
+from swapgate.errors import UserError, unwritten
 from swapgate.pytest_plugin.cells import UNDECIDED, WIRED, Wired
 from swapgate.pytest_plugin.options import is_strict
 from swapgate.pytest_plugin.quick import add_quick_drill
@@ -20,8 +20,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     try:
         _write(session, wired)
-    except UserError as error:
-        wired.lines.append(str(error))
+    except (UserError, OSError) as error:
+        wired.lines.append(str(unwritten(error) if isinstance(error, OSError) else error))
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
@@ -53,7 +53,18 @@ def _write(session: pytest.Session, wired: Wired) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if suite.written and suite.written != suite.run.path / FILE:
         wired.lines.append(f"only some cells were judged: {suite.written.name} holds them; {FILE} and the report keep the whole run")
+    wired.lines.extend(_unused(session, wired))
     wired.lines.extend(terminal.summary_lines(wired.data, page))
+
+
+def _unused(session: pytest.Session, wired: Wired) -> list[str]:
+    """Baselines that nothing is held against any more; with `--strict` they fail the session, because nobody would see what they no longer guard."""
+    from swapgate.suite.known import unused_lines
+
+    lines = unused_lines(wired.suite.setup.config, wired.suite.store)
+    if lines and is_strict(session.config) and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return lines
 
 
 def _accept(session: pytest.Session, wired: Wired) -> list[str]:

@@ -188,6 +188,11 @@ class RunFolder:
         """What was memoised under `key`, or None."""
         return self._memo.get(key)
 
+    def memo(self) -> dict[str, Any]:
+        """Everything that was memoised, by key."""
+        with self._lock:
+            return dict(self._memo)
+
     def score_put(self, key: str, value: Any) -> None:
         """Memoise a JSON value under `key`; the last value of a key counts."""
         with self._lock:

@@ -8,6 +8,7 @@ from swapgate.baselines.draft import write
 from swapgate.baselines.store import Baseline, Provenance, Quality
 from swapgate.cards import Card
 from swapgate.suite.arms import arm, cohort_of
+from swapgate.suite.environments import environment_of
 from swapgate.suite.repeats import null_of, repeats_of
 from swapgate.tasks import Task
 
@@ -52,7 +53,7 @@ def _draft(suite: Suite, card: Card, task: Task) -> Baseline | None:
         provenance=Provenance(
             run=suite.run.id,
             date=suite.run.manifest["created"],
-            environment=_environment(suite),
+            environment=_environment(suite, card),
             versions=dict(loaded.versions),
             card=suite.run.manifest["cards"][card.id],
             faults=card.faults,
@@ -60,7 +61,7 @@ def _draft(suite: Suite, card: Card, task: Task) -> Baseline | None:
     )
 
 
-def _environment(suite: Suite) -> dict[str, Any]:
+def _environment(suite: Suite, card: Card) -> dict[str, Any]:
     """The part of the environment that can change a picture or its cost; versions stand apart."""
-    whole = suite.run.manifest["environment"]
+    whole = environment_of(suite.run.manifest, card.id)
     return {key: value for key, value in whole.items() if key not in ("packages", "git")}

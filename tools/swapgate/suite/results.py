@@ -19,6 +19,7 @@ from swapgate.gates.verdict import Status, Verdict
 from swapgate.plan import Request
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.records import Generation, read_waited
+from swapgate.suite.environments import environment_of
 from swapgate.suite.judging import Reference, evidence, reference
 from swapgate.suite.planning import Cell
 from swapgate.suite.witnesses import WITNESS
@@ -168,7 +169,7 @@ def _suspects(suite: Suite, card: Card, held: Reference) -> Iterator[dict[str, A
     loaded = suite.recorded[card.id].loaded
     if loaded is None or not held.baselines:
         return
-    before, now = held.baselines[0], suite.run.manifest["environment"]
+    before, now = held.baselines[0], environment_of(suite.run.manifest, card.id)
     then = before.provenance.environment
     rows: list[tuple[str, Any, Any]] = [("weights", before.weights[:12], loaded.weights[:12])]
     names = sorted({*before.provenance.versions, *loaded.versions})
