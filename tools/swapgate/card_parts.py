@@ -90,6 +90,30 @@ class Quantisation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """How a ComfyUI server is reached and where a request goes in its workflow, which is the card's source.
+
+    url: of a server that runs; start: the command of one that is started for the run, with {port} where its port goes. folder: where the
+    server's own files are, when that is this machine. wait_seconds: for a started server to answer. scale: how many times the size of its
+    places the picture is in the end. second_prompt: the language of what goes to the place of that name. places: inputs by role, each
+    "<id or title>.<input>"; uploads: input to a file of the project.
+    """
+
+    url: str = ""
+    start: tuple[str, ...] = ()
+    folder: str = ""
+    wait_seconds: float = 300.0
+    scale: float = 1.0
+    second_prompt: str = ""
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    uploads: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self) -> dict[str, object]:
+        """As a part of the recipe: what the workflow is told. What it does is under test, and where its server is says nothing."""
+        return {"roles": sorted(self.places), "scale": self.scale, "second_prompt": self.second_prompt}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The parts that a card names; all are empty for a plain model.
 
@@ -101,11 +125,17 @@ class Parts:
     refiner: Refiner | None = None
     quantisation: Quantisation | None = None
     scheduler: Mapping[str, Scalar] = field(default_factory=dict)
+    workflow: Workflow | None = None
+
+    @property
+    def second_language(self) -> str:
+        """The language of a prompt that a part of the model is given beside the request's; "same" where there is none."""
+        return self.refiner.prompt if self.refiner else (self.workflow.second_prompt or "same" if self.workflow else "same")
 
     def named(self) -> dict[str, object]:
         """The parts of the recipe; nothing where there is none, so that a plain model's recipe is what it was."""
         found: dict[str, object] = {"loras": [one.named() for one in self.loras], "scheduler": dict(self.scheduler)}
-        for name, part in (("control", self.control), ("refiner", self.refiner), ("quantisation", self.quantisation)):
+        for name, part in (("control", self.control), ("refiner", self.refiner), ("quantisation", self.quantisation), ("workflow", self.workflow)):
             found[name] = part.named() if part else None
         return {name: value for name, value in found.items() if value}
 
@@ -118,6 +148,7 @@ def read_parts(top: Table, root: Path) -> Parts:
         refiner=_refiner(top.table("refiner")) if top.has("refiner") else None,
         quantisation=_quantisation(top.table("quantisation"), root) if top.has("quantisation") else None,
         scheduler=scalars(top.table("scheduler", {})),
+        workflow=_workflow(top.table("comfyui"), root) if top.has("comfyui") else None,
     )
 
 
@@ -220,3 +251,37 @@ def _quantisation(table: Table, root: Path) -> Quantisation:
             "kind", 'the configuration of torchao with method = "torchao", and nothing with any other', 'write kind = "Int8WeightOnlyConfig"'
         )
     return made
+
+
+def _workflow(table: Table, root: Path) -> Workflow:
+    places, uploads = table.table("places"), table.table("uploads", {})
+    made = Workflow(
+        url=table.take("url", str, ""),
+        start=table.strings("start", ()),
+        folder=table.take("folder", str, ""),
+        wait_seconds=table.number("wait_seconds", 300.0, low=0.1, high=86_400.0),
+        scale=table.number("scale", 1.0, low=0.01, high=100.0),
+        second_prompt=table.choice("second_prompt", ("en", "zh"), "") if table.has("second_prompt") else "",
+        places=MappingProxyType({name: _places(places, name) for name in places.names()}),
+        uploads=MappingProxyType({name: uploads.take(name, str) for name in uploads.names()}),
+    )
+    table.finish()
+    if bool(made.url) == bool(made.start):
+        raise table.wrong(
+            "url", "either url, of a server that runs, or start, the command of one", 'write url = "http://127.0.0.1:8188"', made.url or None
+        )
+    if made.start and not any("{port}" in word for word in made.start):
+        raise table.wrong(
+            "start", "a command that is told its port: {port} somewhere in it", 'write start = ["python", "main.py", "--port", "{port}"]'
+        )
+    for name, file in made.uploads.items():
+        if not (root / file).resolve().is_relative_to(root.resolve()) or not (root / file).is_file():
+            raise uploads.wrong(name, "a file of the project that exists", "correct the path; it is relative to the project")
+    return made
+
+
+def _places(table: Table, name: str) -> tuple[str, ...]:
+    found = (table.take(name, str),) if isinstance(table.take(name, object), str) else table.strings(name)
+    if not found:
+        raise table.wrong(name, "at least one place", f'write {name} = "<id or title of a node>.<input>", or remove it')
+    return found

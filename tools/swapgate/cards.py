@@ -147,6 +147,8 @@ def read_card(path: Path, *, root: Path, engines: tuple[str, ...]) -> Card:
         path=path,
         root=root,
     )
+    if (card.engine == "comfyui") != bool(card.parts.workflow):
+        raise top.wrong("engine", 'a table [comfyui] with engine = "comfyui", and with no other', "swapgate comfyui map WORKFLOW.json prints one")
     top.finish()
     return card
 

@@ -138,19 +138,19 @@ def round_call(card: Card, task: Task, language: str, seed: int, *, prompt: str 
 
 
 def _call(card: Card, task: Task, language: str) -> tuple[tuple[str, Scalar], ...]:
-    """The card's call; for a refiner that reads one language only, with the task's prompt in it, as written, beside a request in another."""
-    refiner = card.parts.refiner
-    if refiner is None or refiner.prompt in ("same", language):
+    """The card's call; for a part that reads one language only, with the task's prompt in it, as written, beside a request in another."""
+    second = card.parts.second_language
+    if second in ("same", language):
         return tuple(card.call.items())
-    if refiner.prompt not in task.prompts:
+    if second not in task.prompts:
         raise UserError(
             where=str(card.path),
-            key="refiner.prompt",
-            value=refiner.prompt,
+            key="refiner.prompt" if card.parts.refiner else "comfyui.second_prompt",
+            value=second,
             rule=f"a language that the task {task.id} has a prompt in: {', '.join(task.prompts)}",
-            remedy=f'add prompts.{refiner.prompt} to the task, or write prompt = "same"',
+            remedy=f"add prompts.{second} to the task, or " + ('write prompt = "same"' if card.parts.refiner else "remove second_prompt"),
         )
-    return tuple(sorted({**card.call, REFINER_PROMPT: task.prompts[refiner.prompt]}.items()))
+    return tuple(sorted({**card.call, REFINER_PROMPT: task.prompts[second]}.items()))
 
 
 def build(cards: Iterable[Card], tasks: Mapping[str, Sequence[Task]], rewordings: Mapping[tuple[str, str], Sequence[Reworded]]) -> Plan:

@@ -26,7 +26,7 @@ from swapgate.tasks import Protocol, Task, read_tasks
 
 ROOT = Path(__file__).parents[3]
 MODELS = ROOT / "fixtures" / "models"
-CARDS = sorted(path.stem for path in MODELS.glob("*.toml") if not path.stem.startswith("standin-"))
+CARDS = sorted(path.stem for path in MODELS.glob("*.toml") if not path.stem.startswith(("standin-", "comfyui-")))
 NEEDS = {"nf4": "bitsandbytes", "int8": "bitsandbytes", "torchao": "torchao", "gguf": "gguf"}
 ROPE = (8, 12, 12)
 QWEN3 = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 4200}

@@ -44,6 +44,12 @@ class Setting:
 Factory = Callable[[Card, Setting], "Engine"]
 
 TABLE: dict[str, Entry] = {
+    "comfyui": Entry(
+        factory="swapgate.engines.comfyui.engine:create",
+        check="swapgate.engines.comfyui.binding:check",
+        needs=(("websockets", "websockets"), ("httpx2", "httpx2"), ("httpcore2", "httpcore2")),
+        weightless=True,
+    ),
     "diffusers": Entry(
         factory="swapgate.engines.diffusers:create",
         needs=(("torch", "torch"), ("diffusers", "diffusers"), ("transformers", "transformers"), ("safetensors", "safetensors")),

@@ -180,6 +180,7 @@ class Trial:
 
     def _made(self, clock: _Clock, memory: Memory, beside: float, allowed: float) -> Tried:
         times = clock.times(queue=0.0)
+        assert times is not None  # nothing voids a call of this process
         return Tried(
             verdict=FITS,
             steps=self._whole(),

@@ -66,7 +66,7 @@ def by_foreign(finding: Finding, evidence: Evidence) -> Finding:
     said = [f"{who} shared the device with {', '.join(names)}" for who, names in (("it", ours), (evidence.against, theirs)) if names]
     if not said:
         return finding
-    remedy = "end them (nvidia-smi lists them) and run again" if ours else "accept again on a device of its own"
+    remedy = "end them (nvidia-smi, or the server's queue, lists them) and run again" if ours else "accept again on a device of its own"
     return replace(finding, status=Status.INCONCLUSIVE, futile=True, reason=f"{finding.reason}; {' and '.join(said)}: {remedy}")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from swapgate.card_parts import Control, Lora, Parts, Quantisation, Refiner
+from swapgate.card_parts import Control, Lora, Parts, Quantisation, Refiner, Workflow
 from swapgate.cards import Card, Ceilings, Judge
 from swapgate.errors import UserError
 from swapgate.plan import Call, Request
@@ -83,7 +83,18 @@ def _parts_to_json(parts: Parts) -> dict[str, Any]:
         else None,
         "quantisation": dataclasses.asdict(parts.quantisation) if parts.quantisation else None,
         "scheduler": dict(parts.scheduler),
+        "workflow": _workflow_to_json(parts.workflow) if parts.workflow else None,
     }
+
+
+def _workflow_to_json(workflow: Workflow) -> dict[str, Any]:
+    found = {field.name: getattr(workflow, field.name) for field in dataclasses.fields(workflow)}
+    return found | {"places": dict(workflow.places), "uploads": dict(workflow.uploads)}
+
+
+def _workflow_from_json(data: Mapping[str, Any]) -> Workflow:
+    places = MappingProxyType({name: tuple(found) for name, found in data["places"].items()})
+    return Workflow(**{**data, "start": tuple(data["start"]), "places": places, "uploads": MappingProxyType(data["uploads"])})
 
 
 def _parts_from_json(data: Mapping[str, Any]) -> Parts:
@@ -94,6 +105,7 @@ def _parts_from_json(data: Mapping[str, Any]) -> Parts:
         refiner=Refiner(**{**refiner, "call": MappingProxyType(refiner["call"]), "region": tuple(refiner["region"])}) if refiner else None,
         quantisation=Quantisation(**{**smaller, "components": tuple(smaller["components"])}) if smaller else None,
         scheduler=MappingProxyType(dict(data["scheduler"])),
+        workflow=_workflow_from_json(data["workflow"]) if data["workflow"] else None,
     )
 
 

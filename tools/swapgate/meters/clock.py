@@ -40,7 +40,7 @@ class StageClock:
         self._text = self._decode = self._first_step = self._total = self._mark = None  # type: float | None
         self._steps: list[float] = []
         self._forwards: int | None = None
-        self._waits = False
+        self._waits = self._void = False
         self._tell("call")
         self._start = self._idle_now()
 
@@ -73,6 +73,19 @@ class StageClock:
             self._mark, self._waits = self._idle_now(), False
         self._forwards += 1
 
+    def step_begin(self) -> None:
+        """The next step begins, of a denoiser that tells its steps and not its forwards."""
+        self._tell(f"step {len(self._steps) + 1}")
+        self._mark, self._waits = self._idle_now(), False
+
+    def count(self, forwards: int) -> None:
+        """The denoiser has run so many times more, without a mark of its own."""
+        self._forwards = (self._forwards or 0) + forwards
+
+    def void(self) -> None:
+        """What was timed was not the work: the call has no times."""
+        self._void = True
+
     def between(self) -> None:
         """Another denoiser follows: what is before its first forward belongs to no step."""
         self._mark, self._waits = None, True
@@ -91,10 +104,12 @@ class StageClock:
         """How often the denoiser ran in this call; None when that could not be seen."""
         return self._forwards
 
-    def times(self, *, queue: float) -> Times:
-        """The stages of the call that was stopped, in seconds; `queue` is what the host waited before it."""
+    def times(self, *, queue: float) -> Times | None:
+        """The stages of the call that was stopped, in seconds, None where they are void; `queue` is what the host waited before it."""
         if self._total is None:
             raise RuntimeError("the clock was not stopped")
+        if self._void:
+            return None
         return Times(queue=queue, text=self._text, first_step=self._first_step, steps=tuple(self._steps), decode=self._decode, total=self._total)
 
     def _idle_now(self) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from swapgate.meters.foreign import Foreign
+from swapgate.meters.foreign import Seen
 from swapgate.meters.neighbours import Neighbours
 from swapgate.runs.records import DeviceHealth, Memory
 
@@ -38,6 +38,18 @@ class Unmeasured:
         """Nothing is known."""
 
 
+class Others(Protocol):
+    """Who else uses what a call is made on: `loaded` once, then `begin` and `end` of every call. notes: what cannot be told, after `loaded`."""
+
+    notes: tuple[str, ...]
+
+    def loaded(self, before: Mapping[str, float], *, suite_computes: bool) -> None: ...
+
+    def begin(self, *, suite_computes: bool) -> None: ...
+
+    def end(self) -> Seen: ...
+
+
 def nothing() -> None:
     """A synchronisation for devices that need none."""
 
@@ -48,7 +60,8 @@ class Meters:
 
     now: seconds of a monotonic clock; synchronise: waits until the device has done what it was given; health: state of
     the device now; neighbours: how long other work kept a call waiting, None where that is not asked; foreign: other processes on the
-    device, None where there is none to share; accelerator: its slug ("nvidia-h200", "cpu-amd-epyc"); device_name: as its maker writes it;
+    device, or others' work on the server, None where there is none to share; accelerator: its slug ("nvidia-h200", "cpu-amd-epyc");
+    device_name: as its maker writes it;
     devices: UUIDs as NVML knows them, none on a CPU; notes: what cannot be measured here and why, one line each;
     no_memory: why memory is not measured at all, "" where it is.
     """
@@ -60,7 +73,7 @@ class Meters:
     synchronise: Callable[[], None] = nothing
     health: Callable[[], DeviceHealth] = DeviceHealth
     neighbours: Neighbours | None = None
-    foreign: Foreign | None = None
+    foreign: Others | None = None
     devices: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     no_memory: str = ""

@@ -16,6 +16,8 @@ T = TypeVar("T")
 # Fresh processes that measure the null when a baseline is accepted (every second with one thread). Four of them repeat 48 pictures
 # of six tasks in two languages: 20 changed pictures of 60 are then beyond chance at a gate's share of a 1 % budget.
 NULL_PROCESSES = 4
+_VARIABLES = {"swapgate_pickle": "SWAPGATE_ALLOW_PICKLE", "swapgate_hash_models": "SWAPGATE_HASH_MODELS"}
+"""Options that are read where the weights are, in the model's own process."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,6 +83,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="build every model at full size with random weights, without a download: time and memory are real, quality is not applicable",
     )
     group.addoption(
+        "--hash-models",
+        dest="swapgate_hash_models",
+        action="store_true",
+        help="read and hash the weights that ComfyUI workflows name (comfyui.folder)",
+    )
+    group.addoption(
         "--allow-pickle", dest="swapgate_pickle", action="store_true", help="let cards that ask for it read *.bin weights, which can run code"
     )
     group.addoption("--update-baselines", dest="swapgate_update", action="store_true", help="run, then accept the run as baseline")
@@ -111,8 +119,7 @@ def options_of(config: pytest.Config) -> Options:
         raise pytest.UsageError("--gpus says where models run; --replay runs none: leave one of them out")
     if update and value("swapgate_against"):
         raise pytest.UsageError("--update-baselines accepts a run that was judged against its baseline; --against judges it against another model")
-    if value("swapgate_pickle"):
-        os.environ["SWAPGATE_ALLOW_PICKLE"] = "1"  # read where the weights are, in the model's own process
+    os.environ.update({variable: "1" for option, variable in _VARIABLES.items() if value(option)})
     return Options(
         root=config.rootpath,
         models=_names(value("swapgate_model")),

@@ -13,6 +13,8 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+RUN_FOLDER = "SWAPGATE_RUN"
+"""In the environment of a model's process: the run's folder, for what is kept when something beside it fails (a server's log)."""
 PACKAGES = (
     "accelerate",
     "diffusers",

@@ -21,7 +21,7 @@ from swapgate.errors import UserError
 from swapgate.hosts.process import Host, HostFailed
 from swapgate.hosts.variations import PLAIN, Variation, at_hand, numbered
 from swapgate.plan import Call, Request
-from swapgate.runs.environment import accelerators
+from swapgate.runs.environment import RUN_FOLDER, accelerators
 from swapgate.runs.folder import RunFolder
 from swapgate.runs.pixels import Pixels
 from swapgate.runs.records import Failure, Generation, Loaded
@@ -191,7 +191,7 @@ def _make_rounds(hosts: Mapping[str, Host], works: Sequence[Work], making: _Maki
 def _started(run: RunFolder, stack: ExitStack, work: Work, variation: Variation | None, seat: Seat, progress: Progress) -> tuple[Host, Loaded] | None:
     """The host of a model and what it said, or None where it cannot be loaded. `variation` is given for a process of the null, whose loading is not the run's."""
     how = variation or PLAIN
-    environment = {**how.environment, **seat.environment}
+    environment = {**how.environment, **seat.environment, **({RUN_FOLDER: str(run.path.resolve())} if work.card.parts.workflow else {})}
     more: dict[str, Any] = {"numerics": how.numerics, "environment": environment} if how.numerics or environment else {}
     host = Host(work.card, threads=how.threads, **more)
     stack.callback(_warn, run, work.card.id, host, progress)  # before the host is entered, so that it is called when that is closed

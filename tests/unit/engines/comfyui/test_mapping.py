@@ -531,6 +531,10 @@ EXPECTED: dict[str, Graph] = {
     "direct-chinese": {"prompt": ["6.text"], "negative_prompt": ["7.text"], "seed": ["3.seed"], "width": ["58.width"], "steps": ["3.steps"], "lora": "absent"},
     "style-switch": {"prompt": ["75.value"], "seed": ["3.seed"], "lora": ["74.lora_name", "73.lora_name"], "output": ["60."]},
     "detail-enhancement": {"prompt": ["6.text"], "seed": ["78.seed", "3.seed"], "width": ["58.width"], "steps": ["78.steps", "3.steps"]},
+    "standin-qwen": {
+        "prompt": ["2.prompt"], "negative_prompt": ["2.negative_prompt"], "seed": ["2.seed"], "width": ["2.width"], "height": ["2.height"],
+        "batch": ["2.batch_size"], "steps": ["2.steps"], "output": ["3."],
+    },
     "qwen-flux-hybrid": {"prompt": "refused", "negative_prompt": ["7.text"], "seed": ["25.noise_seed", "3.seed"], "width": ["58.width"], "steps": "kept", "output": ["9."]},
 }  # fmt: skip
 

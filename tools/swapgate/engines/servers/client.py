@@ -142,7 +142,9 @@ class Client:
                 address = reply
         except ServerFailed as failed:
             # From None: what was caught on the way may quote headers, and so the key.
-            raise ServerFailed(failed.kind, self.hide(failed.message), status=failed.status, retry_after=failed.retry_after) from None
+            raise ServerFailed(
+                failed.kind, self.hide(failed.message), status=failed.status, retry_after=failed.retry_after, body=failed.body
+            ) from None
         except httpcore2.TimeoutException as error:
             what = "connecting" if isinstance(error, httpcore2.ConnectTimeout) else "the whole reply"
             raise ServerFailed("time-out", f"{address.shown}: no time left for {what} ({time.monotonic() - begun:.3g} s of {limit:.3g} s)") from None
@@ -202,7 +204,8 @@ class Client:
         status, said = response.status, " ".join(self.hide(_explained(bytes(body[:_ERROR_BYTES]))).split())
         kind: Kind = "rate-limited" if status == HTTPStatus.TOO_MANY_REQUESTS else "server-error" if status >= 500 else "refused"
         more = f": {said[:_SHOWN]}" if said else ""
-        return ServerFailed(kind, f"{address.shown}: status {status}{more}", status=status, retry_after=retry_after(headers.get("retry-after", "")))
+        waits = retry_after(headers.get("retry-after", ""))
+        return ServerFailed(kind, f"{address.shown}: status {status}{more}", status=status, retry_after=waits, body=bytes(body[:_ERROR_BYTES]))
 
 
 def retry_after(text: str, *, now: datetime | None = None) -> float | None:
