@@ -7,7 +7,13 @@ from pathlib import Path
 
 
 def build(run_path: Path, image_source: Callable[[str], Path | None]) -> Path:
-    """Write `run_path/report/index.html` and `report/data/` from `run_path/verdicts.json`; see `swapgate.report.html.build`."""
+    """Write `run_path/report/index.html`, `report/data/` and `report/summary.md` from `run_path/verdicts.json`; gives the page.
+
+    See `swapgate.report.html.build` and `swapgate.report.markdown.summary`.
+    """
+    from swapgate.report import markdown, model
     from swapgate.report.html import build as build_page  # jinja2, numpy and PIL are only paid for when a page is made
 
-    return build_page(run_path, image_source)
+    page = build_page(run_path, image_source)
+    markdown.write(run_path, model.load(run_path))
+    return page
