@@ -85,8 +85,8 @@ def data(shelf: Shelf) -> dict[str, Any]:
         "command": "pytest tests/gates --model=standin-qwen",
         "against": "baseline",
         "strict": False,
-        "planned": {"cells": 17, "images": 26},
-        "measured": {"cells": len(verdicts), "images": 24, "decided": sum(verdict.decided for verdict in verdicts)},
+        "planned": {"cells": 17, "images": 26, "seconds": None},
+        "measured": {"cells": len(verdicts), "images": 24, "decided": sum(verdict.decided for verdict in verdicts), "seconds": None},
         "counts": counts,
         "outcome": {
             "red": True,
@@ -94,6 +94,7 @@ def data(shelf: Shelf) -> dict[str, Any]:
             "false_alarms": 0.01,
         },
         "models": [_model()],
+        "warnings": [],
         "suspects": _suspects(),
         "tasks": [{"id": task, "family": "review", "title": TITLES[task], "prompts": PROMPTS[task], "width": 64, "height": 64} for task in PROMPTS],
         "verdicts": [verdict.as_json() for verdict in verdicts],
