@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from swapgate.bundled import is_bundled, sources
 from swapgate.card_parts import Parts, Scalar, read_parts, scalars
 from swapgate.errors import UserError
 from swapgate.reading import Table, load_toml
@@ -173,6 +174,8 @@ def inside(root: Path, given: str, table: Table, name: str) -> str:
 
 def _source(top: Table, root: Path) -> str:
     given = top.take("source", str, rule="a folder inside the project or a Hub id")
+    if is_bundled(given):
+        return _known(given, top)
     looks_local = given.startswith((".", "/", "~")) or (root / given).exists() or given.count("/") != 1
     if top.take("engine", str, "") == "diffusers" and looks_local:
         inside(root, given, top, "source")
@@ -181,6 +184,15 @@ def _source(top: Table, root: Path) -> str:
                 "source", "a folder that exists, or a Hub id such as Qwen/Qwen-Image-2512", f"put the weights into {given}, or correct the path"
             )
     return given
+
+
+def _known(source: str, table: Table) -> str:
+    """A source of the package itself, when it is one."""
+    if source not in sources():
+        raise table.wrong(
+            "source", f"one of {', '.join(sources()) or 'those that come with the package, which was installed without them'}", "correct the name"
+        )
+    return source
 
 
 def _stall(top: Table) -> float | None:
@@ -213,7 +225,9 @@ def _languages(table: Table) -> Mapping[str, str]:
 def _judge(table: Table, root: Path) -> Judge:
     source = table.take("source", str)
     pretrained = table.take("pretrained", str, None)
-    if pretrained is None and source != "scripted":
+    if is_bundled(source):
+        _known(source, table)
+    elif pretrained is None and source != "scripted":
         inside(root, source, table, "source")
         if not (root / source / "open_clip_config.json").is_file():
             raise table.wrong(

@@ -3,7 +3,7 @@
     [tool.swapgate]
     models = "fixtures/models"       # one TOML card per model
     tasks = "fixtures/tasks"         # one TOML file per task family
-    wording = "fixtures/wording"     # approved edits
+    wording = "fixtures/wording"     # approved edits; without that folder those of the package
     baselines = "baselines"          # accepted baselines
     images = "s3://bucket/prefix"    # their reference pictures, if they shall not lie beside them: any URL that fsspec opens
     runs = ".swapgate/runs"          # run folders; large, and not for version control
@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import Any
 
+from swapgate import bundled
 from swapgate.errors import UserError
 from swapgate.reading import Table, load_toml
 
@@ -50,6 +51,12 @@ class Config:
     scoring: str = "auto"
     images: str = ""
     policy: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def wording_folder(self) -> Path:
+        """Where the approved edits are: in the project, or with the package where the project has no folder at the usual place."""
+        own = self.root / self.wording
+        return bundled.WORDING if self.wording == WORDING and not own.exists() else own
 
     def policy_table(self) -> Table:
         """The policy as a strict reader whose errors name pyproject.toml and the full key."""

@@ -87,7 +87,7 @@ def _families(card: Card, tasks: dict[str, Task]) -> list[Task]:
 def _wording(config: Config) -> object:
     from swapgate import wording
 
-    return wording.load(config.root / config.wording)
+    return wording.load(config.wording_folder)
 
 
 def _policy(config: Config) -> object:

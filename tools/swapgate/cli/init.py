@@ -1,21 +1,28 @@
-"""`swapgate init`: the first card, the first tasks and the five gate tests in a user's own repository."""
+"""`swapgate init`: a card, tasks, the five gate tests and a CI job in a user's own repository. Without a model named it is the stand-in's, and `pytest` runs at once."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swapgate import bundled
 from swapgate.canonical import write_atomic
 from swapgate.cli.common import OK, add_json, show
-from swapgate.config import FILE, find_config
+from swapgate.config import FILE, Config, find_config
 from swapgate.errors import UserError
 
 if TYPE_CHECKING:
     from swapgate.cli.common import Groups
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TEMPLATES = Path(__file__).parent / "templates"
+STANDIN = "standin-qwen"
+CI = {"github": (".github/workflows/swapgate.yml", "github.yml"), "gitlab": (".gitlab-ci.yml", "gitlab.yml")}
+IGNORED = (".swapgate/", "swapgate-run/")
 QUESTIONS = {
     "latency": "Is it slower? Seconds per image and time to the first step, against ceilings and the baseline of the cohort.",
     "memory": "Is it larger? Peak memory against ceiling and baseline, and growth per image.",
@@ -23,57 +30,25 @@ QUESTIONS = {
     "drift": "Is it different? The same request drawn again, against the baseline's pictures and the measured null.",
     "stability": "Does the wording matter? Approved rewordings, judged against the prompt as written.",
 }
-CARD = """\
-# One model. `swapgate check` reads this without loading anything.
-title = "{name}"
-engine = "diffusers"
-source = "{source}"          # a Hub id, or a folder inside this project
-pipeline = "{pipeline}"
-licence = "not stated"
-tasks = ["first"]
-usability_floor = 0.8
-timeout_seconds = 600.0
-judge = {{ source = "ViT-B-32-SigLIP2-256", pretrained = "webli" }}   # or a folder with open_clip_config.json
-dtype = {{ cpu = "float32", cuda = "bfloat16" }}
 
-[call]
-num_inference_steps = 30
 
-# [ceilings.cuda]
-# seconds_per_image = 20.0
-# memory_mib = 70000
-"""
-TASKS = """\
-# A family of tasks; its keys are the defaults of its tasks. Every seed is one round, its first image counts.
-width = 1024
-height = 1024
-seeds = [1, 2, 3, 4, 5, 6, 7, 8]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What `init` did to each file: written, added to, or kept as it was. hints: what to do by hand."""
 
-[[task]]
-id = "cup"
-title = { en = "A product picture", zh = "产品图" }
-
-[task.prompts]
-en = "A white ceramic cup on a wooden table"
-zh = "木桌上的一只白色陶瓷杯"
-
-[[task.facets]]
-name = "colour"
-en = ["a white cup", "a black cup", "a red cup"]
-zh = ["白色的杯子", "黑色的杯子", "红色的杯子"]
-"""
-TABLE = """\
-[tool.swapgate]
-default_models = ["{name}"]
-"""
+    written: list[str]
+    added: list[str]
+    kept: list[str]
+    hints: list[str]
 
 
 def add(groups: Groups) -> None:
     """Add the command to the command line."""
-    made = groups.add_parser("init", help="begin a card, tasks and gate tests in your own repository; overwrites nothing")
-    made.add_argument("--name", default="my-model", help="name of the first card (default: my-model)")
-    made.add_argument("--source", default="Qwen/Qwen-Image", help="Hub id or folder of the model")
-    made.add_argument("--pipeline", default="QwenImagePipeline", help="class of its diffusers pipeline")
+    made = groups.add_parser("init", help="begin a card, tasks, gate tests and a CI job in your own repository; overwrites nothing")
+    made.add_argument("--name", default="", help=f"name of the first card (default: my-model; {STANDIN} without --source)")
+    made.add_argument("--source", default="", help="Hub id or folder of the model (default: the bundled stand-in, which needs no download)")
+    made.add_argument("--pipeline", default="QwenImagePipeline", help="class of its diffusers pipeline, with --source")
+    made.add_argument("--ci", default="github", choices=(*CI, "none"), help="which CI to write a job for (default: github)")
     add_json(made)
     made.set_defaults(handler=_init)
 
@@ -92,35 +67,110 @@ def gate_test(gate: str) -> str:
 
 
 def _init(given: argparse.Namespace) -> int:
-    if not _NAME.fullmatch(given.name):
-        raise UserError(where="--name", value=given.name, rule="a file name of letters, digits and . _ -", remedy="choose another name")
+    name = given.name or ("my-model" if given.source else STANDIN)
+    if not _NAME.fullmatch(name):
+        raise UserError(where="--name", value=name, rule="a file name of letters, digits and . _ -", remedy="choose another name")
     for option in ("source", "pipeline"):
         value = getattr(given, option)
         if '"' in value or "\\" in value:
             raise UserError(where=f"--{option}", value=value, rule="no quotation marks or backslashes", remedy="correct it")
     config = find_config(given.project)
-    files = {
-        config.models / f"{given.name}.toml": CARD.format(name=given.name, source=given.source, pipeline=given.pipeline),
-        config.tasks / "first.toml": TASKS,
-        **{Path("tests/gates") / f"test_{gate}.py": gate_test(gate) for gate in QUESTIONS},
-        Path(FILE): TABLE.format(name=given.name),
-    }
-    written: list[Path] = []
-    kept: list[Path] = []
-    for relative, text in files.items():
-        (kept if (config.root / relative).exists() else written).append(relative)
-        if relative in written:
-            write_atomic(config.root / relative, text)
-    new, old = [path.as_posix() for path in written], [path.as_posix() for path in kept]
+    done = Done(written=[], added=[], kept=[], hints=[])
+    for relative, text in _files(config, given, name).items():
+        _write(config.root, relative, text, done)
+    _add_table(config.root, name, done)
+    _add_ignored(config.root, done)
     show(
         given,
-        {"root": str(config.root), "written": new, "kept": old},
-        [*(f"wrote {path}" for path in new), *(f"kept {path} as it is" for path in old), *_next(kept, given.name)],
+        {"root": str(config.root), "written": done.written, "added": done.added, "kept": done.kept},
+        [
+            f"in {config.root}:",
+            *(f"wrote {path}" for path in done.written),
+            *(f"added to {path}" for path in done.added),
+            *(f"kept {path} as it is" for path in done.kept),
+            *done.hints,
+            "next: swapgate check",
+            f"then: pytest tests/gates --model={name}",
+            *([] if given.source else ["your own model: swapgate init --name=my-model --source=<Hub id or folder> --pipeline=<class of diffusers>"]),
+        ],
     )
     return OK
 
 
-def _next(kept: list[Path], name: str) -> list[str]:
-    table = [f"    {line}" for line in TABLE.format(name=name).splitlines()]
-    hint = [f"add to {FILE}, if you like:", *table] if Path(FILE) in kept else []
-    return [*hint, "next: swapgate check", f"then: pytest tests/gates --model={name}"]
+def _files(config: Config, given: argparse.Namespace, name: str) -> dict[Path, str]:
+    """Every file that is written whole, by its place in the project."""
+    files = {
+        **(_own_model(config, given, name) if given.source else _standin(config, name)),
+        **{Path("tests/gates") / f"test_{gate}.py": gate_test(gate) for gate in QUESTIONS},
+    }
+    if given.ci != "none":
+        place, template = CI[given.ci]
+        files[Path(place)] = _template(template)
+    return files
+
+
+def _own_model(config: Config, given: argparse.Namespace, name: str) -> dict[Path, str]:
+    card = _template("card.toml").replace("@NAME@", name).replace("@SOURCE@", given.source).replace("@PIPELINE@", given.pipeline)
+    return {config.models / f"{name}.toml": card, config.tasks / "first.toml": _template("first.toml")}
+
+
+def _standin(config: Config, name: str) -> dict[Path, str]:
+    """The stand-in's card and tasks as this project itself uses them, its weights where the package has them."""
+    card = (bundled.FOLDER / "models" / f"{STANDIN}.toml").read_text(encoding="utf-8").replace("fixtures/weights/", bundled.PREFIX)
+    tasks = (bundled.FOLDER / "tasks" / "standin.toml").read_text(encoding="utf-8")
+    return {config.models / f"{name}.toml": card, config.tasks / "standin.toml": tasks}
+
+
+def _template(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _write(root: Path, relative: Path, text: str, done: Done) -> None:
+    if (root / relative).exists():
+        done.kept.append(relative.as_posix())
+    else:
+        write_atomic(root / relative, text)
+        done.written.append(relative.as_posix())
+
+
+def _add_table(root: Path, name: str, done: Done) -> None:
+    """[tool.swapgate] at the end of pyproject.toml, every byte before it as it was; shown instead where it cannot just be added."""
+    path, table = root / FILE, f'[tool.swapgate]\ndefault_models = ["{name}"]\n'
+    if not path.exists():
+        _write(root, Path(FILE), table, done)
+        return
+    before = path.read_bytes().decode()
+    known = tomllib.loads(before)  # `find_config` has read it
+    end = "\r\n" if "\r\n" in before else "\n"
+    gap = "" if not before else end if before.endswith("\n") else 2 * end
+    after = before + gap + table.replace("\n", end)
+    if "swapgate" not in known.get("tool", {}) and _holds(after, known, name):
+        write_atomic(path, after)
+        done.added.append(FILE)
+        return
+    done.kept.append(FILE)
+    if known.get("tool", {}).get("swapgate", {}).get("default_models") != [name]:
+        done.hints.extend([f"add to {FILE}, if you like:", *(f"    {line}" for line in table.splitlines())])
+
+
+def _holds(text: str, known: dict[str, object], name: str) -> bool:
+    """Whether `text` says all that was known, and the table."""
+    try:
+        read = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:  # `tool` is an inline table, to which nothing can be added
+        return False
+    tool = dict(read.get("tool", {}))
+    own = tool.pop("swapgate", None)
+    return own == {"default_models": [name]} and {**read, "tool": tool} == {"tool": {}, **known}
+
+
+def _add_ignored(root: Path, done: Done) -> None:
+    """Run folders are large and not for version control."""
+    path = root / ".gitignore"
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    missing = [line for line in IGNORED if line not in before.splitlines()]
+    if not missing:
+        done.kept.append(path.name)
+        return
+    (done.added if before else done.written).append(path.name)
+    write_atomic(path, "\n".join([*([before.rstrip("\n")] if before else []), *missing, ""]))

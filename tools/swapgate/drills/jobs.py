@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from swapgate.bundled import place
 from swapgate.canonical import read_json
 from swapgate.cards import Card
 from swapgate.drills.kinds import Dose, Drill
@@ -100,7 +101,7 @@ def not_applicable(drill: Drill, doses: Sequence[Dose], card: Card, pipeline: st
 
 def pipeline_of(card: Card) -> str:
     """The pipeline class of a card: its own word, else that of the model's folder; "" where neither says it."""
-    index = card.root / card.source / "model_index.json"
+    index = place(card.root, card.source) / "model_index.json"
     if card.pipeline or not index.is_file():
         return card.pipeline or ""
     try:

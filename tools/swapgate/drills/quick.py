@@ -23,6 +23,7 @@ from typing import Any, cast
 
 import swapgate
 from swapgate import plan as planning
+from swapgate.bundled import place
 from swapgate.canonical import digest, read_json
 from swapgate.cards import Card
 from swapgate.config import Config
@@ -120,14 +121,14 @@ def fault_for(gate: str, card: Card, calls: Sequence[planning.Call]) -> Drill | 
 
 def key(setup: Setup, subject: Subject, policy: Policy, planted: Sequence[Drill]) -> str:
     """The hash of all that can change what the drill finds: card, weights, tasks, wording, judge, policy, faults, code, packages and device."""
-    card, root = setup.models[0], setup.config.root
+    card = setup.models[0]
     found = {
         "card": [card_json(card), card.expected_forwards, card.usability_floor, {name: asdict(limits) for name, limits in card.ceilings.items()}],
         "loaded": [subject.loaded.weights, subject.loaded.accelerator, subject.loaded.device_name, subject.loaded.placement, subject.loaded.dtype],
         "versions": [dict(subject.loaded.versions), versions(PACKAGES)],
         "tasks": [_task(task) for task in setup.tasks[card.id]],
         "prompts": {language: list(prompts) for language, prompts in setup.prompts.items()},
-        "wording": _files(root / setup.config.wording, "*"),
+        "wording": _files(setup.config.wording_folder, "*"),
         "judge": _judge(card),
         "policy": asdict(policy),
         "faults": [[fault.id, fault.doses, sorted(fault.fires)] for fault in planted],
@@ -202,7 +203,7 @@ def _task(task: Task) -> list[Any]:
 
 def _judge(card: Card) -> list[Any]:
     """The judge's name, and its files where it is a folder of the project."""
-    folder = card.root / card.judge.source
+    folder = place(card.root, card.judge.source)
     own = [weights_identity(folder), config_identity(folder)] if folder.is_dir() and not card.judge.pretrained else []
     return [card.judge.source, card.judge.pretrained, *own]
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from swapgate.bundled import place
+
 OF_PIPELINE = ("--include '*/*'", "--include model_index.json")
 """Of a pipeline only its components: beside them there may be one file with all of them."""
 
@@ -31,9 +33,9 @@ def command(source: str, revision: str | None, *rest: str) -> str:
 
 
 def located(root: Path, source: str, revision: str | None) -> Path | None:
-    """Where the files of a source are: in the project at `root`, else in the Hub's cache; None where they are in neither. Nothing is fetched."""
-    if (root / source).exists():
-        return root / source
+    """Where the files of a source are: with the package, in the project at `root`, else in the Hub's cache; None where they are in neither. Nothing is fetched."""
+    if (here := place(root, source)).exists():
+        return here
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

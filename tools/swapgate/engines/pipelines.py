@@ -13,6 +13,7 @@ from typing import Any
 import diffusers
 import torch
 
+from swapgate.bundled import place
 from swapgate.cards import Card
 from swapgate.engines import fetching, loading, quantising
 from swapgate.engines.diffusers_options import BALANCED, Options
@@ -91,7 +92,7 @@ def pipeline_class(source: Source) -> Any:
 
 def folder_of(source: Source, options: Options, kind: Any) -> Path:
     """The folder with the model's files: the card's own, or the Hub's snapshot, downloaded when that is allowed; for dry weights one without weights."""
-    local = source.card.root / source.name
+    local = place(source.card.root, source.name)
     if local.is_dir():
         return local
     if source.card.dry:

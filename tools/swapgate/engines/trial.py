@@ -20,6 +20,7 @@ from typing import Any
 import diffusers
 import torch
 
+from swapgate.bundled import place
 from swapgate.cards import Card
 from swapgate.engines import pipelines
 from swapgate.engines.base import is_out_of_memory
@@ -311,7 +312,7 @@ def no_device() -> UserError:
 
 def _components(card: Card) -> tuple[str, ...]:
     source = pipelines.source_of(card)
-    known = of_source(source.name, source.architecture) if card.dry and not (card.root / source.name).is_dir() else None
+    known = of_source(source.name, source.architecture) if card.dry and not place(card.root, source.name).is_dir() else None
     if known is not None:
         return tuple(known.parts)
     index = diffusers.DiffusionPipeline.load_config(pipelines.folder_of(source, read_options(card), pipelines.pipeline_class(source)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from swapgate.bundled import place
 from swapgate.cards import Card
 from swapgate.engines.registry import TABLE
 from swapgate.metrics.clip import Judge
@@ -30,7 +31,7 @@ def judge_of(card: Card, *, scoring: str = "cpu", cards: Sequence[Card] = (), gp
     device = _device(scoring, cards, gpus)
     if card.judge.pretrained:
         return _open_clip(source, card.judge.pretrained, device)
-    return _open_clip(str(card.root / source), None, device)
+    return _open_clip(str(place(card.root, source)), None, device)
 
 
 def _device(scoring: str, cards: Sequence[Card], gpus: Sequence[str]) -> str:

@@ -34,6 +34,11 @@ class Cell:
     model: str
     task: str
 
+    @property
+    def id(self) -> str:
+        """The name of its verdict: gate/model/task."""
+        return f"{self.gate}/{self.model}/{self.task}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -197,10 +202,10 @@ def restored(book: WordingBook, prompt: str, language: str, edits: str) -> Rewor
 
 
 def wording_book(config: Config) -> WordingBook:
-    """The approved edits of the project."""
+    """The approved edits of the project; those of the package where the project has no folder of its own at the usual place."""
     from swapgate import wording
 
-    return wording.load(config.root / config.wording)
+    return wording.load(config.wording_folder)
 
 
 def _reworded(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from swapgate.bundled import place
 from swapgate.canonical import digest
 from swapgate.cards import Card
 from swapgate.errors import UserError
@@ -205,7 +206,7 @@ def known_judge(run: RunFolder, card: Card) -> str | None:
 
 def stated_scale(card: Card) -> dict[str, Scale]:
     """The scale that a local judge states in its configuration, by language; empty when it states none."""
-    path = card.root / card.judge.source / "open_clip_config.json"
+    path = place(card.root, card.judge.source) / "open_clip_config.json"
     if card.judge.pretrained or not path.is_file():
         return {}
     try:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from swapgate.bundled import place
 from swapgate.cards import Card
 from swapgate.config import Config
 from swapgate.errors import UserError
@@ -116,6 +117,6 @@ def _refused(*, path: Path, legal: Legal, said: str) -> UserError:
 def _other_precision(card: Card, dtype: str, *, on_cpu: bool) -> str:
     if on_cpu:
         return "bfloat16" if dtype == "float32" else ""
-    folder = card.root / card.source
+    folder = place(card.root, card.source)
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) if folder.is_dir() else SMALL + 1
     return "float32" if dtype != "float32" and size <= SMALL else ""

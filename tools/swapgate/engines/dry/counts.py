@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from swapgate.bundled import place
 from swapgate.cards import Card
 from swapgate.engines.dry.architectures import ARCHITECTURES, of_source
 
@@ -45,7 +46,7 @@ def drawn_bytes(card: Card) -> int | None:
     refiner, control = card.parts.refiner, card.parts.control
     sources = [(card.source, card.architecture), *([(refiner.source, refiner.architecture)] if refiner else [])]
     element = BYTES[card.dtype["cuda"]]
-    found = [_of_pipeline(card.root / source, source, named, element) for source, named in sources]
+    found = [_of_pipeline(place(card.root, source), source, named, element) for source, named in sources]
     if control:
         found.append(CONTROLS[control.source] * element if control.source in CONTROLS else _of_files(card.root / control.source))
     known = [size for size in found if size is not None]

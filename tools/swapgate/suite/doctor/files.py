@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from swapgate.bundled import place
 from swapgate.cards import Card
 from swapgate.engines.dry.architectures import CONTROLS, of_source
 from swapgate.suite.doctor import hub, judge, weights
@@ -73,7 +74,7 @@ def _undrawable(card: Card, one: Found) -> Check | None:
     wanted, refiner = one.wanted, card.parts.refiner
     if wanted.key == "quantisation.file":
         return Check(name="weights", state=NO, said="a GGUF file is weights: there are no dry ones of it", remedy="measure nf4, int8 or fp8 dry")
-    if wanted.kind == FILE or (card.root / wanted.source).is_dir():
+    if wanted.kind == FILE or place(card.root, wanted.source).is_dir():
         return None
     named = card.architecture if wanted.key == "source" else refiner.architecture if refiner else ""
     if wanted.source in CONTROLS if wanted.key == "control" else of_source(wanted.source, named):

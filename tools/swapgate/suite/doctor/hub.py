@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from swapgate.bundled import place
 from swapgate.engines.fetching import home
 
 
@@ -27,8 +28,8 @@ def has_token(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def locate(source: str, revision: str | None, *, root: Path, where: Path) -> Located | None:
-    """A source in the project at `root`, else at that revision ("main" for None) in the cache `where`; None where it is in neither."""
-    here = root / source
+    """A source with the package or in the project at `root`, else at that revision ("main" for None) in the cache `where`; None where it is in neither."""
+    here = place(root, source)
     if here.exists():
         return Located(path=here)
     repository = _repository(source, where)

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from swapgate.bundled import place
 from swapgate.cards import Card
 from swapgate.engines import fetching
 from swapgate.suite.doctor import hub
@@ -21,7 +22,7 @@ def missing(card: Card, cache: Path) -> tuple[str, str, str] | None:
     if judge.source == "scripted":
         return None
     if judge.pretrained is None:
-        folder = card.root / judge.source
+        folder = place(card.root, judge.source)
         lacking = [name for name in (_CONFIG, _WEIGHTS[0]) if not (folder / name).is_file()]
         return (f"{judge.source} lacks {', '.join(lacking)}", "put the judge's files there, or name another", judge.source) if lacking else None
     source = hub_id(judge.source, judge.pretrained)
