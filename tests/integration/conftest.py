@@ -142,6 +142,32 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def runs(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a baseline and runs that ended in every way, to be replayed; tests change nothing in it. Its model `slow` takes its time."""
+    root = tmp_path_factory.mktemp("exits")
+    write_project(root)
+    shutil.copytree(template / "baselines-with-cost", root / "baselines")
+    shutil.copytree(template / "whole", root / "same")
+    write_card(root, "toy", wrong_prompt=0.6)
+    judged(root, "worse", models=("toy",), gates=("usability",))
+    write_card(root, "toy", raise_at="3")
+    judged(root, "broken", models=("toy",), gates=("memory",))
+    write_card(root, "other")
+    judged(root, "fresh", models=("other",), gates=("memory", "drift"))
+    write_card(root, "weak", weights="other", wrong_prompt=0.6)
+    judged(root, "swap", models=("weak",), against="other", gates=("usability",))
+    write_card(root, "dry")
+    card = root / "fixtures" / "models" / "dry.toml"
+    card.write_text(f'weights = "dry"\n{card.read_text(encoding="utf-8")}', encoding="utf-8")
+    judged(root, "dry", models=("dry",), gates=("memory", "drift"))
+    write_card(root, "toy")
+    write_card(root, "slow", sleep=0.2)
+    (root / "tests" / "test_wrong.py").write_text("def test_own():\n    assert False\n", encoding="utf-8")
+    (root / "tests" / "test_right.py").write_text("def test_own():\n    assert True\n", encoding="utf-8")
+    return root
+
+
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, template: Path) -> Project:
     """The toy project, without a baseline."""

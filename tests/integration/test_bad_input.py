@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from conftest import Project
 
-USAGE = int(pytest.ExitCode.USAGE_ERROR)
+USAGE, UNDECIDED, FAILED = 2, 3, 4  # `swapgate.exits`
 SHARE = ("rule: a share of at least 0.01% and at most 25%", "remedy: write it as 1% or 0.01")
 
 
@@ -139,7 +139,7 @@ def test_a_card_whose_call_is_no_number_is_refused(project: Project) -> None:
 
 @pytest.mark.parametrize("arguments", [("--null=-1",), ("--null=many",)])
 def test_a_null_of_no_processes_is_refused(project: Project, arguments: tuple[str, ...]) -> None:
-    """A usage error, by pytest's own parser where it is no number."""
+    """A mistake as any other, also where it is no number."""
     result = project.run(*arguments)
     assert result.ret == USAGE
     assert "--null" in said(result)
@@ -178,7 +178,7 @@ def test_a_judge_that_gives_no_numbers_fails_the_run_and_says_so(project: Projec
     project.accept()
     monkeypatch.setattr(ScriptedJudge, "image_features", lambda _self, images: np.full((len(images), 1920), figure, np.float32))
     result = project.run("--run-dir=here")
-    assert result.ret == int(pytest.ExitCode.TESTS_FAILED), said(result)
+    assert result.ret == USAGE, said(result)
     for word in ("toy.toml: judge = 'scripted'", "a judge gives finite numbers", "remedy:"):
         assert word in said(result)
     assert "Traceback" not in said(result)
@@ -235,7 +235,7 @@ def test_a_floor_below_the_noise_is_undecided_with_the_reason(project: Project, 
     project.accept(cost=True)
     policy(project, "latency_floor = 0.001", "latency_pad_seconds = 0.0", "usability_drop = 0.001")
     project.card("toy", latency_noise=0.05, noise_seed=7, noise=0.02)
-    assert main(["--project", str(project.path), "plan", "--model=toy", "--json", "--strict"]) == 1
+    assert main(["--project", str(project.path), "plan", "--model=toy", "--json", "--strict"]) == UNDECIDED
     ahead = json.loads(capsys.readouterr().out)
     assert {"latency/toy", "usability/toy"} <= set(ahead["undecided"])
     result = project.run("--run-dir=here")
@@ -244,7 +244,7 @@ def test_a_floor_below_the_noise_is_undecided_with_the_reason(project: Project, 
         found = verdict(project, gate)
         assert found["status"] == "INCONCLUSIVE", found
         assert why in found["reason"]
-    assert project.run("--replay=here", "--strict").ret == int(pytest.ExitCode.TESTS_FAILED)
+    assert project.run("--replay=here", "--strict").ret == UNDECIDED
 
 
 def test_constant_samples_are_decided_without_a_division_by_nothing(project: Project) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from swapgate.exits import Exit
+
 if TYPE_CHECKING:
     from conftest import Project
 
@@ -36,7 +38,7 @@ def test_a_planted_fault_turns_its_own_gate_red(project: Project, fault: dict[st
     seen = {gate for gate in GATES if found[f"{gate}/toy/all"] == "REGRESSION"}
     assert red <= seen, result.stdout.str()
     assert seen <= red | companions(fault), result.stdout.str()
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == Exit.REGRESSION
 
 
 def companions(fault: dict[str, object]) -> set[str]:
@@ -52,7 +54,7 @@ def test_a_failed_generation_is_an_error_of_the_cells_that_needed_it(project: Pr
     project.card("toy", timeout=3.0, **{option: "3"})
     project.card("other")
     result = project.run("--model=toy,other", "--run-dir=here")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == Exit.ERROR
     found = project.verdicts(project.path / "here")
     broken = {cell for cell, status in found.items() if status == "ERROR"}
     assert broken
@@ -65,7 +67,7 @@ def test_a_model_that_does_not_load_is_an_error_and_others_go_on(project: Projec
     """An unknown option of the engine is found when the model is loaded, once; the other model is judged all the same."""
     project.card("bad", nonsense=1)
     result = project.run("--model=bad,toy", "--run-dir=here")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == Exit.ERROR
     result.stdout.fnmatch_lines(["*options.nonsense = *", "*an option of the scripted engine*", "*did you mean*"])
     assert result.stdout.str().count("bad: loading") == 1, "it is not tried again for every cell"
     found = project.verdicts(project.path / "here")

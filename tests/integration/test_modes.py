@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from swapgate.exits import Exit
 from swapgate.pytest_plugin.options import NULL_PROCESSES
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def test_replay_of_a_run_that_was_cut_short_is_red(project: Project) -> None:
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
     journal.write_text("".join(lines[:40]), encoding="utf-8")
     result = project.run("--replay=here")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == Exit.ERROR
     assert "ERROR" in project.verdicts(project.path / "here").values()
 
 
@@ -109,7 +110,7 @@ def test_resuming_with_another_card_is_refused(project: Project) -> None:
     card = project.path / "fixtures" / "models" / "toy.toml"
     card.write_text(card.read_text(encoding="utf-8") + "\n[call]\nsteps = 9\n", encoding="utf-8")
     result = project.run("--resume=here")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.ret == Exit.USAGE
     assert "is not in its plan" in result.stderr.str() + result.stdout.str()
 
 
@@ -117,7 +118,7 @@ def test_a_worse_model_against_a_better_one_is_red_and_the_other_way_round_green
     """A/B: the same two models, each way, on the same requests, arms in turn."""
     project.card("weak", weights="other", wrong_prompt=0.4, wrong_rewording=0.9)
     worse = project.run("--model=weak", "--against=toy", "--run-dir=worse")
-    assert worse.ret == pytest.ExitCode.TESTS_FAILED
+    assert worse.ret == Exit.REGRESSION
     found = project.verdicts(project.path / "worse")
     assert found["usability/weak/all"] == found["stability/weak/all"] == "REGRESSION"
     better = project.run("--model=toy", "--against=weak", "--run-dir=better")
@@ -206,7 +207,7 @@ def test_baselines_that_nothing_names_any_more_are_listed_and_fail_under_strict(
     assert loose.ret == 0, loose.stdout.str()
     loose.stdout.fnmatch_lines(["unused baseline: toy/any/jug.json: no task jug", "next: swapgate baselines prune --unused --yes*"])
     strict = project.run("--replay=here", "--strict")
-    assert strict.ret == pytest.ExitCode.TESTS_FAILED
+    assert strict.ret == Exit.UNDECIDED
     assert set(project.verdicts(run).values()) == {"PASS"}
     (kept / "jug.json").unlink()
     assert project.run("--replay=here", "--strict").ret == 0

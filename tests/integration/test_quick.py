@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from swapgate.exits import Exit
+
 if TYPE_CHECKING:
     from conftest import Project
 
-RED = int(pytest.ExitCode.TESTS_FAILED)
+DEAD, UNPROVED = Exit.ERROR, Exit.UNDECIDED
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_a_dead_gate_makes_the_run_red(project: Project, drilled: Any) -> None:
     (leak,) = (project.path / ".swapgate").rglob("leak/*/verdicts.json")
     leak.write_text(leak.read_text(encoding="utf-8").replace("REGRESSION", "PASS"), encoding="utf-8")
     result = drilled("--run-dir=here")
-    assert result.ret == RED
+    assert result.ret == DEAD
     result.stdout.fnmatch_lines(["  DEAD         memory/toy: *", "  look at .swapgate/runs/quick-drills/*"])
     assert set(project.verdicts(project.path / "here").values()) == {"PASS"}, "the verdicts themselves are green"
     assert "DEAD" in (project.path / "here" / "report" / "index.html").read_text(encoding="utf-8")
@@ -101,7 +103,7 @@ def test_a_replay_of_a_dead_gate_is_red_as_well(project: Project, drilled: Any) 
     drilled("--run-dir=here")
     file = project.path / "here" / "quick-drill.json"
     file.write_text(file.read_text(encoding="utf-8").replace('"state": "caught"', '"state": "DEAD"', 1), encoding="utf-8")
-    assert drilled("--replay=here").ret == RED
+    assert drilled("--replay=here").ret == DEAD
 
 
 def test_a_replay_without_a_recorded_drill_says_so(project: Project, drilled: Any) -> None:
@@ -111,12 +113,12 @@ def test_a_replay_without_a_recorded_drill_says_so(project: Project, drilled: An
     assert result.ret == 0
     result.stdout.fnmatch_lines(["quick drill: none is recorded in this run, and a replay makes no images*"])
     assert not (project.path / "here" / "quick-drill.json").exists()
-    assert drilled("--replay=here", "--strict").ret == RED
+    assert drilled("--replay=here", "--strict").ret == UNPROVED
 
 
 def test_what_cannot_be_drilled_fails_under_strict(project: Project, drilled: Any) -> None:
     """No fault that the stability gate sees can be planted into the scripted engine: said, and not green under --strict."""
-    assert drilled("--run-dir=here", "--strict").ret == RED
+    assert drilled("--run-dir=here", "--strict").ret == UNPROVED
     assert "stability" in {gate["gate"] for gate in record(project)["gates"] if gate["state"] == "not drilled"}
 
 
@@ -134,7 +136,7 @@ def test_a_damaged_record_is_a_mistake_with_a_remedy(project: Project, drilled: 
     drilled("--run-dir=here")
     (project.path / "here" / "quick-drill.json").write_text("[broken", encoding="utf-8")
     result = drilled("--replay=here")
-    assert result.ret == int(pytest.ExitCode.USAGE_ERROR)
+    assert result.ret == Exit.ERROR
     text = result.stdout.str() + result.stderr.str()
     assert "quick-drill.json" in text
     assert "remedy:" in text
@@ -150,7 +152,7 @@ def test_an_interrupted_quick_drill_leaves_the_verdicts_and_says_how_to_go_on(pr
 
     monkeypatch.setattr("swapgate.drills.quick.quick_drills", cut_off)
     result = project.run("--budget=full", "--run-dir=here")
-    assert result.ret == int(pytest.ExitCode.INTERRUPTED)
+    assert result.ret == Exit.INTERRUPTED
     assert "the quick drill was interrupted" in result.stdout.str()
     assert (project.path / "here" / "verdicts.json").is_file()
     assert (project.path / "here" / "report" / "index.html").is_file()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from swapgate.exits import Exit
+
 if TYPE_CHECKING:
     from conftest import Project
 
@@ -61,7 +63,7 @@ def test_a_used_run_folder_is_refused(project: Project) -> None:
     project.recorded("here")
     before = (project.path / "here" / "journal.jsonl").read_bytes()
     result = project.run("--run-dir=here")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.ret == Exit.USAGE
     result.stderr.fnmatch_lines(["*a new run needs a folder that holds no run*"])
     assert (project.path / "here" / "journal.jsonl").read_bytes() == before
 
@@ -96,7 +98,7 @@ def test_a_selection_of_gates_leaves_out_what_they_do_not_need(project: Project)
 def test_mistakes_end_before_anything_is_loaded(project: Project, option: str, message: str) -> None:
     """A wrong name is a usage error with a suggestion, not a failed test."""
     result = project.run(option)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.ret == Exit.USAGE
     assert message in result.stderr.str() + result.stdout.str()
     assert not (project.path / ".swapgate").exists()
 
@@ -119,14 +121,14 @@ def test_undecided_cells_are_counted_and_fail_only_under_strict(project: Project
     assert "9 undecided" in loose.stdout.str()
     assert "skipped" not in loose.stdout.str()
     strict = project.run("--strict", "--run-dir=b")
-    assert strict.ret == pytest.ExitCode.TESTS_FAILED
+    assert strict.ret == Exit.UNDECIDED
     strict.stdout.fnmatch_lines(["*--strict: NEW*"])
 
 
 def test_a_run_that_decided_nothing_is_red(project: Project) -> None:
     """Only undecided cells: nothing failed, and still the run is not green."""
     result = project.run("tests/gates/test_drift.py")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == Exit.UNDECIDED
     assert "3 undecided" in result.stdout.str()
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from swapgate.exits import Exit
+
 if TYPE_CHECKING:
     from conftest import Project
 
@@ -74,7 +76,7 @@ def test_two_devices_take_half_the_time_and_say_the_same(two: Project, capsys: p
         begin = time.perf_counter()
         result = two.run(ALL, f"--run-dir={folder}", *CELLS, *more)
         seconds[folder] = time.perf_counter() - begin
-        assert result.ret == pytest.ExitCode.TESTS_FAILED, result.stdout.str()  # without a baseline nothing is decided
+        assert result.ret == Exit.UNDECIDED, result.stdout.str()  # without a baseline nothing is decided
     share = seconds["both"] / seconds["one"]
     with capsys.disabled():
         print(f"\nfour models: {seconds['one']:.1f} s on one device, {seconds['both']:.1f} s on two ({share:.2f})", end="", flush=True)
@@ -89,7 +91,7 @@ def test_a_host_that_dies_takes_its_model_and_not_the_others(two: Project) -> No
     """It is started once more, on its own device; the models after it are made there, too."""
     two.card("b", weights="b", accelerator="pretended-100", crash_at="3,4,5")
     result = two.run(ALL, "--gpus=0,1", "--run-dir=here", *CELLS)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == Exit.ERROR
     found = two.verdicts(two.path / "here")
     assert found["usability/b/all"] == "ERROR"
     assert all(status != "ERROR" for cell, status in found.items() if "/b/" not in cell)
@@ -120,7 +122,7 @@ def test_an_interrupt_ends_both_devices_and_resume_goes_on_on_both(two: Project)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert time.monotonic() - begin < 60
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert process.returncode == Exit.INTERRUPTED, output
     assert "go on with: pytest --resume=" in output
     made = [event["generation"] for event in events(two.path / "cut", "generation")]
     assert 12 < len(made) < 120
@@ -144,7 +146,7 @@ def test_an_interrupt_ends_both_devices_and_resume_goes_on_on_both(two: Project)
 def test_mistakes_end_before_anything_is_loaded(two: Project, options: tuple[str, ...], message: str) -> None:
     """With what there is to choose from."""
     result = two.run(*options)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.ret == Exit.USAGE
     assert message in result.stderr.str() + result.stdout.str()
     assert not (two.path / ".swapgate").exists()
 
@@ -153,7 +155,7 @@ def test_a_machine_without_a_device_says_so(two: Project, monkeypatch: pytest.Mo
     """An empty CUDA_VISIBLE_DEVICES leaves none."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     result = two.run("--gpus=all")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.ret == Exit.USAGE
     assert "at least one NVIDIA device" in result.stderr.str() + result.stdout.str()
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from swapgate.exits import Exit
+
 if TYPE_CHECKING:
     from conftest import Project
 
@@ -35,7 +37,7 @@ def stressed(project: Project, *, stall: float | None = None, **options: object)
         path = project.path / "fixtures" / "models" / "toy.toml"
         path.write_text(f"stall_seconds = {stall}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
     result = project.run("--model=toy,other", "--budget=full", "--run-dir=here")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == Exit.ERROR
     found = json.loads((project.path / "here" / "verdicts.json").read_text(encoding="utf-8"))
     events = [json.loads(line) for line in (project.path / "here" / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
     failed = [event["generation"] for event in events if event["event"] == "generation" and event["generation"]["failure"]]

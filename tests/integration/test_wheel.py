@@ -119,7 +119,9 @@ def repository(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Repo
     done = runner.run(".venv/bin/swapgate init", path)
     assert done.returncode == 0, done.stdout + done.stderr
     card = path / "fixtures" / "models" / "standin-qwen.toml"
-    card.write_text(card.read_text(encoding="utf-8").replace("_image = 2.5", "_image = 120.0").replace("_seconds = 1.5", "_seconds = 120.0"), encoding="utf-8")
+    card.write_text(
+        card.read_text(encoding="utf-8").replace("_image = 2.5", "_image = 120.0").replace("_seconds = 1.5", "_seconds = 120.0"), encoding="utf-8"
+    )
     written = yaml.safe_load((path / ".github" / "workflows" / "swapgate.yml").read_text(encoding="utf-8"))
     found = Repository(path, done.stdout, written["jobs"], written["env"]["SWAPGATE_STRICT"])
     assert found.steps("gate")["Install"] == install

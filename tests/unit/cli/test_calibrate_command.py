@@ -41,7 +41,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
 
 def test_a_new_run_is_asked_for_with_eight_processes(runner: Runner, capsys: pytest.CaptureFixture[str]) -> None:
     """What stands on stdout is the calibration alone; nothing repeated is status 1."""
-    assert main(["calibrate", "--model=m", "--task=cup,cat", "--gpus=0,1"]) == 1
+    assert main(["calibrate", "--model=m", "--task=cup,cat", "--gpus=0,1"]) == 4
     (asked,) = runner.asked
     assert (asked.models, asked.tasks, asked.null, asked.run_dir, asked.resume, asked.gpus) == (("m",), ("cup", "cat"), 8, None, None, "0,1")
     out, error = capsys.readouterr()

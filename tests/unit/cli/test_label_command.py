@@ -391,5 +391,5 @@ def test_a_run_that_was_not_judged_is_labelled_all_the_same(judged: RunFolder, s
     """People need no judge; fitting says what is missing."""
     (judged.path / "verdicts.json").unlink()
     label_all(judged, sample, "ann")
-    assert main(["judge", "fit"]) == 2
+    assert main(["judge", "fit"]) == 4
     assert "--replay" in capsys.readouterr().err

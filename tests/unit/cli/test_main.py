@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
@@ -12,12 +11,10 @@ from typing import Any
 import pytest
 
 from swapgate import __version__
-from swapgate.cli import init
 from swapgate.cli import main as script
 from swapgate.cli.main import main
 from swapgate.errors import UserError
 
-REPOSITORY = Path(__file__).parents[3]
 CARD = """\
 engine = "scripted"
 source = "any"
@@ -81,6 +78,24 @@ def test_an_interrupt_is_no_traceback(project: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("swapgate.cli.baselines.store_of", interrupted)
     assert script.main(["baselines", "list"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(OSError(28, "No space left on device", "x.json"), "x.json"), (ZeroDivisionError("a defect"), "ZeroDivisionError")]
+)
+def test_what_goes_wrong_elsewhere_has_its_own_status(
+    project: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python itself would end with 1, which is a regression."""
+
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("swapgate.cli.baselines.store_of", broken)
+    assert script.main(["baselines", "list"]) == 4
+    err = capsys.readouterr().err
+    assert said in err
+    assert ("Traceback" in err) == (not isinstance(error, OSError))
 
 
 def test_a_reader_that_leaves_early_is_no_error(project: Path, made: Any) -> None:
@@ -160,55 +175,6 @@ def test_check_misses_absent_folders(project: Path, folder: str, capsys: pytest.
     assert "must exist" in capsys.readouterr().err
 
 
-def test_init_makes_a_project_that_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """From an empty folder: card, tasks, table and five gate tests, and `check` is content with them."""
-    monkeypatch.chdir(tmp_path)
-    assert main(["init", "--name=mine", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    gates = [f"tests/gates/test_{gate}.py" for gate in ("drift", "latency", "memory", "stability", "usability")]
-    assert written == ["fixtures/models/mine.toml", "fixtures/tasks/first.toml", "pyproject.toml", *gates] == sorted(said["written"])
-    assert said["kept"] == []
-    assert main(["check"]) == 0
-    assert capsys.readouterr().out == "OK: 1 cards, 1 tasks\n"
-
-
-def test_init_overwrites_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is there stays, byte for byte; the table is shown instead of written."""
-    assert main(["init", "--name=m"]) == 0
-    out = capsys.readouterr().out
-    assert (project / "fixtures" / "models" / "m.toml").read_text(encoding="utf-8") == CARD
-    assert (project / "pyproject.toml").read_text(encoding="utf-8") == "[tool.swapgate]\n"
-    assert "kept pyproject.toml as it is" in out
-    assert 'default_models = ["m"]' in out
-    assert "swapgate check" in out
-    assert main(["init", "--name=m"]) == 0
-    assert "wrote" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("option", ["--name=../x", "--name=", '--source=a"b', "--pipeline=a\\b"])
-def test_init_refuses_values_that_would_break_a_file(project: Path, option: str) -> None:
-    """Nothing is written."""
-    assert main(["init", option]) == 2
-    assert not (project / "tests").exists()
-
-
-def code_of(text: str) -> str:
-    """A module without its docstrings."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return ast.dump(tree)
-
-
-@pytest.mark.parametrize("gate", list(init.QUESTIONS))
-def test_a_user_gets_the_gate_tests_of_this_repository(gate: str) -> None:
-    """The generated file is the code of tests/gates, so that it cannot fall behind."""
-    ours = (REPOSITORY / "tests" / "gates" / f"test_{gate}.py").read_text(encoding="utf-8")
-    assert code_of(init.gate_test(gate)) == code_of(ours)
-
-
 def test_report_builds_the_page_of_the_newest_run(
     project: Path, made: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,7 +204,7 @@ def test_report_of_a_run_that_was_not_judged_says_what_to_do(project: Path, made
     """The real builder, and its words for a missing verdicts.json."""
     run = made.run(project / ".swapgate" / "runs" / "r", made.draft())
     (run / "verdicts.json").unlink()
-    assert main(["report", "r"]) == 2
+    assert main(["report", "r"]) == 4
     assert "--replay=" in capsys.readouterr().err
 
 

@@ -114,7 +114,7 @@ def test_the_other_arm_is_planned_and_not_judged(project: Path, capsys: pytest.C
 
 def test_strict_fails_on_what_cannot_be_decided(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Status 1 for an undecided gate; 0 once every gate asked can be decided."""
-    assert main(["plan", "--strict"]) == 1
+    assert main(["plan", "--strict"]) == 3
     assert "0 of 10 gates can be decided" in capsys.readouterr().out
     text = "seeds = " + str(list(range(1, 40))) + "\n"
     (project / "fixtures" / "tasks" / "f.toml").write_text(TASK.replace("seeds = [1, 2]\n", text), encoding="utf-8")
@@ -158,25 +158,25 @@ def test_pytest_plans_the_gates_that_were_selected(project: Path) -> None:
     done = planned("--strict", "--model=m", "tests/gates/test_drift.py")
     assert "shared by 1 model and 1 gate" in done.stdout
     assert "cannot be decided: drift/m" in done.stdout
-    assert done.returncode == 1
+    assert done.returncode == 3
 
 
 @pytest.mark.parametrize("option", ["--replay=here", "--resume=here"])
 def test_pytest_plans_no_recorded_run(project: Path, option: str) -> None:
     """There is nothing to look ahead at: a mistake, said before anything happens."""
     done = planned(option)
-    assert done.returncode == 4
+    assert done.returncode == 2
     assert "--plan looks ahead at a new run" in done.stdout + done.stderr
 
 
 def test_a_mistake_of_the_plan_ends_the_session(project: Path) -> None:
     """The usual words, without a traceback; tests that are no gates give nothing to plan."""
     done = planned("--model=nobody")
-    assert done.returncode == 4
+    assert done.returncode == 2
     assert "a model card; known: m, other" in done.stdout + done.stderr
     (project / "tests" / "test_plain.py").write_text("def test_it():\n    raise AssertionError\n", encoding="utf-8")
     done = planned("tests/test_plain.py")
-    assert done.returncode == 4
+    assert done.returncode == 2
     assert "--plan needs gate tests" in done.stdout + done.stderr
 
 

@@ -18,7 +18,7 @@ NOTHING: dict[str, Any] = {
     "swapgate_resume": "",
     "swapgate_replay": "",
     "swapgate_false_alarms": "",
-    "swapgate_null": 0,
+    "swapgate_null": "0",
     "swapgate_gpus": "",
     "swapgate_plan": False,
     "swapgate_budget": "",
@@ -92,8 +92,11 @@ def test_paths_are_relative_to_where_pytest_was_called(name: str, tmp_path: Path
         ({"replay": "a", "update": True}, "baselines accept --run=RUN"),
         ({"replay": "a", "wordings": "4"}, "the rewordings of the recorded one"),
         ({"resume": "a", "wordings": "4"}, "the rewordings of the recorded one"),
-        ({"null": -1}, "0 or more"),
-        ({"replay": "a", "null": 2}, "--replay starts none"),
+        ({"null": "-1"}, "0 or more"),
+        ({"null": "many"}, "0 or more"),
+        ({"null": "²"}, "0 or more"),
+        ({"budget": "most"}, "one of smoke, gate, full"),
+        ({"replay": "a", "null": "2"}, "--replay starts none"),
         ({"against": "a", "update": True}, "judges it against another model"),
     ],
 )
@@ -103,7 +106,9 @@ def test_contradictions_are_usage_errors_that_say_what_to_do(given: dict[str, An
         options(**given)
 
 
-@pytest.mark.parametrize(("given", "processes"), [({}, 0), ({"null": 3}, 3), ({"update": True}, NULL_PROCESSES), ({"update": True, "null": 5}, 5)])
+@pytest.mark.parametrize(
+    ("given", "processes"), [({}, 0), ({"null": "3"}, 3), ({"update": True}, NULL_PROCESSES), ({"update": True, "null": "5"}, 5)]
+)
 def test_the_null_is_measured_when_asked_for_and_with_every_update(given: dict[str, Any], processes: int) -> None:
     """A baseline without a null cannot decide drift."""
     assert options(**given).null == processes
@@ -184,7 +189,7 @@ def test_wordings_that_are_no_number_are_refused(text: str) -> None:
         ({"resume": "r"}, None),
         ({"replay": "r"}, None),
         ({"resume": "r", "budget": "full"}, "full"),
-        ({"null": 4}, None),
+        ({"null": "4"}, None),
         ({"update": True}, None),
     ],
 )
@@ -197,7 +202,7 @@ def test_how_far_a_run_may_go(given: dict[str, Any], budget: str | None) -> None
 def test_less_than_the_whole_plan_makes_no_baseline(budget: str) -> None:
     """Nor a null."""
     with pytest.raises(pytest.UsageError, match="need the whole plan"):
-        options(budget=budget, null=4)
+        options(budget=budget, null="4")
 
 
 def test_gpus_are_where_models_run_and_a_replay_runs_none() -> None:

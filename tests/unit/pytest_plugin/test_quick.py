@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
+from swapgate.exits import Exit, combined
 from swapgate.pytest_plugin.cells import Wired
 from swapgate.pytest_plugin.quick import CUT_OFF, NONE, add_quick_drill
 from swapgate.report.quick import QuickDrill, QuickGate, write
-
-FAILED, OK = pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.OK
 
 
 def record(state: str = "caught") -> QuickDrill:
@@ -22,12 +21,12 @@ def record(state: str = "caught") -> QuickDrill:
 
 
 class Session:
-    """A session that ended with `exitstatus`, and a suite whose quick drill comes to `made`."""
+    """A session of a suite whose quick drill comes to `made`."""
 
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, *made: QuickDrill | BaseException, exitstatus: int = OK, **options: Any) -> None:
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, *made: QuickDrill | BaseException, **options: Any) -> None:
         given = SimpleNamespace(**{"budget": "full", "replay": None, "strict": False, **options})
         suite: Any = SimpleNamespace(setup=SimpleNamespace(options=given), run=SimpleNamespace(path=path))
-        self.wired, self.exitstatus, self.calls, self._made = Wired(suite=suite, cells=[]), exitstatus, 0, made
+        self.wired, self.calls, self._made = Wired(suite=suite, cells=[]), 0, made
         monkeypatch.setattr("swapgate.drills.quick.quick_drills", self._drills)
 
     def _drills(self, _suite: Any) -> tuple[QuickDrill, ...]:
@@ -38,40 +37,38 @@ class Session:
         return tuple(one for one in self._made if isinstance(one, QuickDrill))
 
     def end(self) -> Session:
-        add_quick_drill(self, self.wired)  # type: ignore[arg-type]
+        add_quick_drill(self.wired)
         return self
+
+    @property
+    def exit(self) -> Exit:
+        return combined(self.wired.exits)
 
 
 @pytest.mark.parametrize(
     ("state", "strict", "status"),
     [
-        ("caught", False, OK),
-        ("caught", True, OK),
-        ("DEAD", False, FAILED),
-        ("ERROR", False, FAILED),
-        ("not drilled", False, OK),
-        ("not drilled", True, FAILED),
+        ("caught", False, Exit.PASS),
+        ("caught", True, Exit.PASS),
+        ("DEAD", False, Exit.ERROR),
+        ("DEAD", True, Exit.ERROR),
+        ("ERROR", False, Exit.ERROR),
+        ("not drilled", False, Exit.PASS),
+        ("not drilled", True, Exit.UNDECIDED),
     ],
 )
-def test_the_exit_status_follows_the_drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, strict: bool, status: int) -> None:
-    """Red for a dead gate; what could not be drilled fails under --strict, as any undecided cell does."""
+def test_the_exit_status_follows_the_drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, strict: bool, status: Exit) -> None:
+    """An error for a dead gate; what could not be drilled fails under --strict, as any undecided cell does."""
     session = Session(tmp_path, monkeypatch, record(state), strict=strict).end()
-    assert (session.exitstatus, session.calls) == (status, 1)
+    assert (session.exit, session.calls) == (status, 1)
     assert session.wired.lines[0].startswith("quick drill of m, made 2026-11-25")
-
-
-@pytest.mark.parametrize("status", [FAILED, pytest.ExitCode.USAGE_ERROR])
-def test_a_worse_end_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    """A session that failed already says so with its own status; a green drill does not make it green."""
-    assert Session(tmp_path, monkeypatch, record("DEAD"), exitstatus=status).end().exitstatus == status
-    assert Session(tmp_path, monkeypatch, record(), exitstatus=status).end().exitstatus == status
 
 
 @pytest.mark.parametrize("budget", ["gate", "smoke", None])
 def test_other_runs_make_none_and_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str | None) -> None:
     """Whatever they made."""
     session = Session(tmp_path, monkeypatch, record("DEAD"), budget=budget).end()
-    assert (session.calls, session.wired.lines, session.exitstatus) == (0, [], OK)
+    assert (session.calls, session.wired.lines, session.exit) == (0, [], Exit.PASS)
 
 
 def test_a_replay_reads_what_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,25 +76,25 @@ def test_a_replay_reads_what_was_recorded(tmp_path: Path, monkeypatch: pytest.Mo
     write(tmp_path, [record("DEAD")])
     for budget in ("full", None):
         session = Session(tmp_path, monkeypatch, record(), replay=tmp_path, budget=budget).end()
-        assert (session.calls, session.exitstatus) == (0, FAILED)
+        assert (session.calls, session.exit) == (0, Exit.ERROR)
         assert "DEAD" in session.wired.lines[0]
 
 
 def test_a_replay_of_a_run_without_one_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Red only under --strict, and silent where no full run was asked for."""
     assert Session(tmp_path, monkeypatch, replay=tmp_path).end().wired.lines == [NONE]
-    assert Session(tmp_path, monkeypatch, replay=tmp_path, strict=True).end().exitstatus == FAILED
-    assert Session(tmp_path, monkeypatch, replay=tmp_path, budget=None, strict=True).end().exitstatus == OK
+    assert Session(tmp_path, monkeypatch, replay=tmp_path, strict=True).end().exit == Exit.UNDECIDED
+    assert Session(tmp_path, monkeypatch, replay=tmp_path, budget=None, strict=True).end().exit == Exit.PASS
 
 
 def test_an_interruption_ends_it_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The verdicts are written by then."""
     session = Session(tmp_path, monkeypatch, KeyboardInterrupt()).end()
-    assert (session.exitstatus, session.wired.lines) == (pytest.ExitCode.INTERRUPTED, [CUT_OFF])
+    assert (session.exit, session.wired.lines) == (Exit.INTERRUPTED, [CUT_OFF])
 
 
 def test_models_are_told_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead gate of one makes the whole session red."""
     session = Session(tmp_path, monkeypatch, record(), replace(record("DEAD"), model="n")).end()
-    assert session.exitstatus == FAILED
+    assert session.exit == Exit.ERROR
     assert [line.split(",")[0] for line in session.wired.lines[:2]] == ["quick drill of m", "quick drill of n"]

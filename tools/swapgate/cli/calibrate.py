@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swapgate.cli.common import FOUND, OK, add_json, add_run, config_of, progress_on_stderr, run_of, show
+from swapgate.cli.common import FAILED, OK, add_json, add_run, config_of, progress_on_stderr, run_of, show
 from swapgate.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ DESCRIPTION = (
     "Makes a run of a model and then its first images again in fresh processes, every second one under a legal variation (thread counts, "
     "attention kernels, accumulation, another device of the same kind). Prints the null as the set of samples that it is, the spread of "
     "times inside a process and between processes, and warnings with their remedy; writes RUN/calibration.json. Accept the run to "
-    "put its null into force. Exit status 1: nothing was repeated."
+    "put its null into force. Exit status 4: nothing was repeated."
 )
 
 
@@ -45,7 +45,7 @@ def _calibrate(given: argparse.Namespace) -> int:
     config = config_of(given)
     made = calibrate(config, _options(given, config), read_policy(config.policy_table()), progress_on_stderr())
     show(given, made.as_json(), lines(made))
-    return OK if made.whole else FOUND
+    return OK if made.whole else FAILED
 
 
 def _options(given: argparse.Namespace, config: Config) -> Options:

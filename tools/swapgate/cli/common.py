@@ -12,6 +12,7 @@ from swapgate.canonical import dumps, rounded
 from swapgate.characters import escaped
 from swapgate.config import Config, find_config
 from swapgate.errors import UserError
+from swapgate.exits import Exit
 
 if TYPE_CHECKING:
     from swapgate.baselines.store import Store
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Groups = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse has no public name for it
 
-OK, FOUND, MISTAKE = 0, 1, 2
+OK, FOUND, MISTAKE, UNDECIDED, FAILED = Exit.PASS, Exit.REGRESSION, Exit.USAGE, Exit.UNDECIDED, Exit.ERROR
 BY = "who says so (default: GIT_AUTHOR_NAME, git's user.name, or the system's name)"
 PATTERNS = "model/task, gate/model/task or model/cohort/task; * stands for anything; all where none is given"
 

@@ -1,6 +1,7 @@
 """`swapgate`: a look ahead at a run, calibration, review of baselines, the report, the checks of cards and tasks, drills, a server, the stand-ins, and a first project.
 
-Exit status: 0 all is well; 1 the command found or refused something; 2 a mistake of the user, explained on stderr.
+Exit status (`swapgate.exits`): 0 all is well; 1 the command found or refused something; 2 a mistake of the user, explained on stderr; 3 undecided
+under --strict; 4 something could not be made, read or written; 130 interrupted.
 Every command works without a prompt; those with figures have --json. Nothing heavy is imported before a command needs it.
 """
 
@@ -9,14 +10,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from swapgate import __version__
-from swapgate.cli import baselines, calibrate, check, comfyui, doctor, drill, init, judge, label, merge, plan, probe, report, serve, standins
+from swapgate.cli import baselines, calibrate, check, comfyui, doctor, drill, init, judge, label, merge, plan, probe, report, schema, serve, standins
 from swapgate.errors import UserError, unwritten
+from swapgate.exits import Exit, of_error
 
-GROUPS = (plan, calibrate, probe, baselines, report, merge, label, judge, check, comfyui, doctor, drill, serve, standins, init)
+GROUPS = (plan, calibrate, probe, baselines, report, schema, merge, label, judge, check, comfyui, doctor, drill, serve, standins, init)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,17 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UserError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return of_error(error)
     except BrokenPipeError:
         # The reader (head, less) left; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        return 130
+        return Exit.INTERRUPTED
     except OSError as error:
         sys.stderr.write(f"{unwritten(error)}\n")
-        return 2
+        return of_error(error)
+    except Exception as error:  # a defect: Python would end with the status of a regression
+        traceback.print_exc()
+        return of_error(error)
     return status
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from swapgate.cli.common import FOUND, OK, add_json, config_of, show
+from swapgate.cli.common import OK, UNDECIDED, add_json, config_of, show
 from swapgate.errors import UserError
 from swapgate.suite.options import BUDGETS
 
@@ -26,7 +26,7 @@ def add(groups: Groups) -> None:
     made.add_argument("--wordings", default="", metavar="K", help="reword every prompt in K ways (default: as many as the tasks say)")
     made.add_argument("--null", type=int, default=0, metavar="N", help="also measure the null in N fresh processes")
     made.add_argument("--budget", default="gate", choices=BUDGETS, help="how far the run may go (default: gate)")
-    made.add_argument("--strict", action="store_true", help="exit status 1 when some gate cannot be decided")
+    made.add_argument("--strict", action="store_true", help="exit status 3 when some gate cannot be decided")
     add_json(made)
     made.set_defaults(handler=_plan)
 
@@ -38,7 +38,7 @@ def _plan(given: argparse.Namespace) -> int:
     config = config_of(given)
     seen = foresee(config, _options(given, config))
     show(given, seen.as_json(), lines(seen))
-    return FOUND if given.strict and seen.undecided else OK
+    return UNDECIDED if given.strict and seen.undecided else OK
 
 
 def _options(given: argparse.Namespace, config: Config) -> Options:

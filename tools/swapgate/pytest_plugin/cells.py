@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from swapgate.errors import UserError
+from swapgate.exits import Exit, of_error
 from swapgate.gates.verdict import GATES, Verdict
 from swapgate.pytest_plugin.options import options_of
 from swapgate.suite.options import Options
@@ -21,19 +22,37 @@ if TYPE_CHECKING:
     from swapgate.suite.session import Suite
 
 SETUP = pytest.StashKey[Setup]()
-MISTAKE = pytest.StashKey[str]()
+MISTAKE = pytest.StashKey["Mistake"]()
 WIRED = pytest.StashKey["Wired"]()
 UNDECIDED = pytest.StashKey[bool]()  # whether `--plan` found a gate that cannot be decided
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What keeps a session from beginning: the words that end it, and its exit status."""
+
+    text: str
+    status: Exit = Exit.USAGE
+
+    @classmethod
+    def of(cls, error: UserError | pytest.UsageError) -> Mistake:
+        """A mistake in options or files (USAGE), or a recorded run that is damaged (ERROR)."""
+        return cls(str(error), of_error(error) if isinstance(error, UserError) else Exit.USAGE)
+
+
 @dataclass(slots=True)
 class Wired:
-    """What one session holds: the open suite and the cells selected."""
+    """What one session holds: the open suite, the cells selected, and the last lines.
+
+    failed: what every failed test makes of the exit status; exits: what else does.
+    """
 
     suite: Suite
     cells: list[Cell]
     data: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    failed: list[Exit] = field(default_factory=list)
+    exits: list[Exit] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +68,7 @@ class CellUnderTest:
         from swapgate.baselines.guards import bars
         from swapgate.report import junit
 
-        with explained():
+        with explained(self.node):
             verdict = self.suite.verdict(self.cell)
         self.node.user_properties.extend(junit.properties(verdict))
         options = self.suite.setup.options
@@ -67,17 +86,29 @@ class CellUnderTest:
         """Record the cell's measured seconds per image in pytest-benchmark, by the host's synchronised clock."""
         from swapgate.pytest_plugin.playback import play_back
 
-        with explained():
+        with explained(self.node):
             self.suite.ensure(self.cell.model)
         play_back(benchmark, self.suite, self.cell)
 
 
+def refuse(config: pytest.Config, mistake: Mistake) -> NoReturn:
+    """End the session with these words; `ending` gives it its status."""
+    config.stash[MISTAKE] = mistake
+    raise pytest.UsageError(mistake.text) from None
+
+
 @contextmanager
-def explained() -> Iterator[None]:
-    """A mistake found while judging fails the test as it is written for the user, without a traceback."""
+def explained(node: pytest.Item) -> Iterator[None]:
+    """What keeps a cell from its verdict is a property of its test; a mistake fails it as it is written for the user, without a traceback."""
     try:
         yield
-    except UserError as error:
+    except Exception as error:
+        from swapgate.report import junit
+
+        one = cell_of(node)
+        node.user_properties.extend(junit.unjudged(one.id if one else node.name, str(error)))
+        if not isinstance(error, UserError):
+            raise
         pytest.fail(str(error), pytrace=False)
 
 
@@ -94,7 +125,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     gate = metafunc.function.__name__.removeprefix("test_")
     setup = setup_of(metafunc.config)
     if gate not in GATES:
-        metafunc.config.stash[MISTAKE] = f"{metafunc.function.__name__}: a test that takes `cell` is named test_<gate>, of {', '.join(GATES)}"
+        metafunc.config.stash[MISTAKE] = Mistake(
+            f"{metafunc.function.__name__}: a test that takes `cell` is named test_<gate>, of {', '.join(GATES)}"
+        )
     cells = [one for one in setup.cells() if one.gate == gate] if setup else []
     metafunc.parametrize("cell", cells, ids=[f"{one.model}-{one.task}" for one in cells], indirect=True)
 
@@ -107,14 +140,14 @@ def setup_of(config: pytest.Config) -> Setup | None:
         try:
             config.stash[SETUP] = prepare(find_config(config.rootpath), options_of(config))
         except (UserError, pytest.UsageError) as error:
-            config.stash[MISTAKE] = str(error)
+            config.stash[MISTAKE] = Mistake.of(error)
     return config.stash.get(SETUP, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of one model together, in the order of its gates, so that each model is loaded once."""
     if MISTAKE in config.stash:
-        raise pytest.UsageError(config.stash[MISTAKE])
+        refuse(config, config.stash[MISTAKE])
     places = {id(item): place for place, item in enumerate(items)}
     models = list(dict.fromkeys(one.model for item in items if (one := cell_of(item))))
 
@@ -134,7 +167,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
     if not cells or session.config.option.collectonly:
         return None
     if hasattr(session.config, "workerinput"):
-        raise pytest.UsageError("gates do not run under xdist: each model is loaded once, in a process of its own; leave out -n")
+        refuse(session.config, Mistake("gates do not run under xdist: each model is loaded once, in a process of its own; leave out -n"))
     session.config.stash[WIRED] = Wired(suite=_open(session.config, cells), cells=cells)
     return None
 
@@ -159,11 +192,11 @@ def show_plan(session: pytest.Session, cells: Sequence[Cell]) -> bool:
 
     setup = session.config.stash.get(SETUP, None)
     if setup is None or not cells:
-        raise pytest.UsageError("--plan needs gate tests: none was selected")
+        refuse(session.config, Mistake("--plan needs gate tests: none was selected"))
     try:
         seen = foresee(setup.config, selected(setup, cells))
     except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+        refuse(session.config, Mistake.of(error))
     session.config.stash[UNDECIDED] = bool(seen.undecided)
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
     for line in ("", *lines(seen)) if reporter else ():
@@ -188,7 +221,7 @@ def _open(config: pytest.Config, cells: Sequence[Cell]) -> Suite:
         policy = replace(policy, false_alarms=options.false_alarms or policy.false_alarms)
         return Suite.open(setup.config, options, policy, _progress(config))
     except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+        refuse(config, Mistake.of(error))
 
 
 def _progress(config: pytest.Config) -> LineProgress:

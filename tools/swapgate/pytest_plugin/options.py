@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--replay", dest="swapgate_replay", default="", metavar="RUN", help="judge a recorded run again, without loading any model")
     group.addoption(
-        "--null", dest="swapgate_null", type=int, default=0, metavar="N", help="measure in N fresh processes how much the model differs from itself"
+        "--null", dest="swapgate_null", default="0", metavar="N", help="measure in N fresh processes how much the model differs from itself"
     )
     group.addoption(
         "--gpus",
@@ -69,7 +69,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--budget",
         dest="swapgate_budget",
         default="",
-        choices=("", *BUDGETS),
         metavar="smoke|gate|full",
         help="the most to make: as far as the first look, to the end of the plan unless all is settled before (default), or the whole plan",
     )
@@ -110,9 +109,7 @@ def options_of(config: pytest.Config) -> Options:
     _check_recorded(value, resume, replay)
     if replay and update:
         raise pytest.UsageError("a recorded run is accepted without running: swapgate baselines accept --run=RUN")
-    null = int(value("swapgate_null"))
-    if null < 0:
-        raise pytest.UsageError(f"--null={null}: a number of processes, 0 or more")
+    null = _number("--null", value("swapgate_null"))
     if replay and null:
         raise pytest.UsageError("--null measures the model in fresh processes; --replay starts none: leave one of them out")
     if replay and value("swapgate_gpus"):
@@ -169,7 +166,16 @@ def _budget(text: str, *, recorded: bool, whole: bool) -> Budget | None:
     if whole and text not in ("", "full"):
         raise pytest.UsageError(f"--budget={text}: a baseline and its null need the whole plan; leave it out, or write --budget=full")
     asked = next((one for one in BUDGETS if one == text), None)
+    if text and asked is None:
+        raise pytest.UsageError(f"--budget={text}: one of {', '.join(BUDGETS)}")
     return asked or (None if recorded or whole else "gate")
+
+
+def _number(option: str, text: str) -> int:
+    """Read here and not by pytest, so that a mistake in any option of the suite ends with the same status."""
+    if not (text.isascii() and text.isdecimal()):
+        raise pytest.UsageError(f"{option}={text}: a number of processes, 0 or more")
+    return int(text)
 
 
 def _checked(read: Callable[[str, str], T], option: str, text: str) -> T:
