@@ -13,7 +13,7 @@ driver's matter and never stand in the configuration.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from swapgate.baselines import images
 from swapgate.canonical import write_atomic
@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 
 KEY = "tool.swapgate.images"
 _AGAIN = "accept a run that drew the picture, which uploads it again: swapgate baselines accept --run=RUN"
+
+
+class Pictures(Protocol):
+    """Where a store finds pictures that do not lie beside its JSON; `Objects` for a storage."""
+
+    def find(self, sha: str) -> Path | None:
+        """A file on this machine that holds the picture; None when there is none."""
+
+    def read(self, sha: str) -> Pixels:
+        """The pixels of a picture, [H, W, 3] uint8; UserError when it is missing or altered."""
+
+    def write(self, sha: str, pixels: Pixels, /) -> None:
+        """Put a picture there; one that is whole already is left alone."""
+
+    def problem(self, sha: str) -> tuple[str, str, str] | None:
+        """(place, kind, what is wrong) with a picture; None when all is well."""
 
 
 class Objects:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from swapgate.baselines import images
 from swapgate.baselines.layout import pretty
-from swapgate.baselines.objects import Objects
+from swapgate.baselines.objects import Objects, Pictures
 from swapgate.baselines.record import ANY, NAME, SCHEMA, Baseline, Provenance, Quality, from_json, problems
 from swapgate.canonical import write_atomic
 from swapgate.config import Config
@@ -59,7 +59,7 @@ class Choice:
 class Store:
     """Reads and writes the baselines below `root`, which need not exist yet."""
 
-    def __init__(self, root: Path, objects: Objects | None = None) -> None:
+    def __init__(self, root: Path, objects: Pictures | None = None) -> None:
         """objects: where new reference pictures go instead of beside the JSON; those that lie beside it are still read."""
         self.root, self.objects = root, objects
         self._kept: frozenset[str] | None = None

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swapgate import __version__
-from swapgate.cli import baselines, calibrate, check, comfyui, doctor, drill, init, judge, label, merge, plan, probe, report, schema, serve, standins
+from swapgate.cli import baselines, calibrate, check, comfyui, compare, doctor, drill, init, judge, label, merge, plan, probe, report, schema, serve, standins
 from swapgate.errors import UserError, unwritten
 from swapgate.exits import Exit, of_error
 
-GROUPS = (plan, calibrate, probe, baselines, report, schema, merge, label, judge, check, comfyui, doctor, drill, serve, standins, init)
+GROUPS = (plan, calibrate, probe, baselines, report, schema, compare, merge, label, judge, check, comfyui, doctor, drill, serve, standins, init)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

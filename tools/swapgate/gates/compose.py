@@ -43,7 +43,8 @@ def gap(evidence: Evidence, *, cost: bool) -> Finding | None:
     A missing cost baseline does not decide a cost cell that has ceilings: `by_ceilings` sees to that.
     """
     if cost and evidence.no_cost:
-        return claim("comparison", Status.NEW, f"no comparison was possible: {evidence.no_cost}")
+        status = Status.INCOMPARABLE if evidence.other_cohort else Status.NEW
+        return claim("comparison", status, f"no comparison was possible: {evidence.no_cost}")
     if evidence.baseline is None:
         return claim("comparison", Status.NEW, f"no accepted baseline for {evidence.model}/{evidence.task}")
     if evidence.incomparable:

@@ -181,6 +181,7 @@ class Evidence:
 
     baseline is None when nothing was accepted (NEW) and `incomparable` says why a baseline exists but cannot be used
     for quality; `no_cost` says why cost cannot be compared ("" when it can). interleaved: the arms were measured in turn.
+    other_cohort: costs of the other side are there, and are of another cohort: asked for a comparison, that is INCOMPARABLE whatever ceilings say.
     against names the other arm: "baseline" or the model given with --against.
     planned: by prompt, how many requests that the other arm holds the whole plan has, as (as written and counted, reworded), where images
     may be left to make; empty where everything was asked. dry: an arm has random weights, so that only cost is judged.
@@ -196,6 +197,7 @@ class Evidence:
     accepted: str
     incomparable: str = ""
     no_cost: str = ""
+    other_cohort: bool = False
     interleaved: bool = False
     against: str = "baseline"
     planned: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -35,10 +35,15 @@ def write_drafts(suite: Suite) -> None:
 
 
 def _draft(suite: Suite, card: Card, task: Task) -> Baseline | None:
+    return None if arm(suite.recorded[card.id], [task], card.id).missing else recorded_baseline(suite, card, task)
+
+
+def recorded_baseline(suite: Suite, card: Card, task: Task) -> Baseline | None:
+    """What a run holds of a scored model and task, complete or not, in the form of a baseline; None where nothing was scored."""
     recorded = suite.recorded[card.id]
     loaded = recorded.loaded
     ours = arm(recorded, [task], card.id)
-    if loaded is None or ours.missing or not ours.scores:
+    if loaded is None or not ours.scores:
         return None
     return Baseline(
         model=card.id,

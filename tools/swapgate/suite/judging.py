@@ -32,6 +32,7 @@ class Reference:
     incomparable: str
     no_cost: str
     baselines: tuple[Baseline, ...] = ()
+    other_cohort: bool = False
 
 
 def evidence(suite: Suite, model: str, task: str, until: int | None = None) -> Evidence:
@@ -98,6 +99,7 @@ def _evidence(suite: Suite, card: Card, task: str, until: int) -> Evidence:
         accepted=other.accepted,
         incomparable=incomparable,
         no_cost=other.no_cost,
+        other_cohort=other.other_cohort,
         interleaved=suite.interleaved(card.id),
         against=suite.setup.options.against or "baseline",
         planned=_planned(suite, card, tasks, other),
@@ -136,10 +138,12 @@ def _accepted(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
     )
     pool = pooled([one for one in arms if one])
     processes = tuple(repeat for choice in every.values() if choice.cost for repeat in choice.cost.processes())
+    compared = suite.setup.options.compared
     return Reference(
         arm=replace(pool, processes=processes) if pool else None,
         null=null,
-        accepted=choices[0].reason,
+        accepted=f"run {compared} stands for the baseline" if compared else choices[0].reason,
+        other_cohort=bool(compared) and any(choice.no_cost and choice.others for choice in choices),
         baselines=found,
         incomparable="; ".join(dict.fromkeys(choice.incomparable for choice in choices if choice.incomparable)),
         no_cost="; ".join(dict.fromkeys(choice.no_cost for choice in choices if choice.no_cost)),

@@ -28,6 +28,7 @@ class Options:
     gpus: "all", or numbers of devices ("0,2") that the models are spread over (see `suite.devices`); "" for the one that CUDA takes first.
     dry: build every model at full size with random weights; only time and memory are judged.
     wordings: rewordings of every prompt, each drawn with every reworded seed of its task; None for as many as the tasks say.
+    compared: the run that stands for the baseline (swapgate compare); "" where it is what was accepted.
     faults: specs of `swapgate.engines.faults`, planted into the judged models beside those of their cards (drills).
     """
 
@@ -51,6 +52,7 @@ class Options:
     faults: tuple[str, ...] = ()
     dry: bool = False
     gpus: str = ""
+    compared: str = ""
     command: str = "pytest"
 
 

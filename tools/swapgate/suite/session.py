@@ -138,7 +138,9 @@ class Suite:
         return report.build(self.run.path, self.image_path)
 
     def interleaved(self, model: str) -> bool:
-        """Whether a model and the other arm of this A/B run were measured in turn, all along."""
+        """Whether a model and the other arm of this A/B run were measured in turn, all along; not where another run is the other arm."""
+        if self.setup.options.compared:
+            return False
         how = {event["event"] for event in self.run.events() if event["event"] in (TOGETHER, APART) and model in event["models"]}
         return how == {TOGETHER}
 
