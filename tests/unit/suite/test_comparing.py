@@ -150,13 +150,13 @@ def test_a_damaged_run_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) 
     good = journal.read_bytes()
     journal.write_bytes(b"{\n" + good)
     code, err = said(runs, "one", "two", capsys=capsys)
-    assert (code, "journal.jsonl:1" in err) == (2, True)
+    assert (code, "journal.jsonl:1" in err) == (4, True)
     journal.write_bytes(good)
     for path in (runs / "worse" / "images").rglob("*.png"):
         path.write_bytes(b"no picture")
     (runs / "worse" / "scores.jsonl").unlink()
     code, err = said(runs, "one", "worse", capsys=capsys)
-    assert code == 2
+    assert code == 4
     assert "a PNG file that decodes" in err
 
 
@@ -170,5 +170,5 @@ def test_a_full_disk_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys
     real = comparing.write_atomic
     monkeypatch.setattr(comparing, "write_atomic", lambda path, *more: full(path) if path.name == "verdicts.json" else real(path, *more))
     code, err = said(runs, "one", "two", capsys=capsys)
-    assert code == 2
+    assert code == 4
     assert "there is room on the disk" in err

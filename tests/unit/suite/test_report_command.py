@@ -66,8 +66,8 @@ def test_the_page_may_lie_elsewhere(run: Path, capsys: pytest.CaptureFixture[str
 def test_damage_and_mistakes_are_one_message(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """verdicts.json that does not parse, a folder that is no run."""
     (run / "verdicts.json").write_text("{", encoding="utf-8")
-    for name, said in (("here", "valid JSON"), ("nowhere", "manifest.json")):
-        assert main(["--project", str(run.parent), "report", name]) == 2
+    for name, code, said in (("here", 4, "valid JSON"), ("nowhere", 2, "manifest.json")):
+        assert main(["--project", str(run.parent), "report", name]) == code
         err = capsys.readouterr().err
         assert said in err
         assert "Traceback" not in err

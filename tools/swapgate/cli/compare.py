@@ -6,20 +6,20 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swapgate.cli.common import FOUND, OK, add_json, config_of, find_run, show
+from swapgate.cli.common import add_json, config_of, find_run, show
+from swapgate.exits import Exit
 
 if TYPE_CHECKING:
     from swapgate.cli.common import Groups
     from swapgate.suite.comparing import Compared
 
 COMPARISONS = Path(".swapgate") / "compare"  # of a project
-UNDECIDED, FAILED = 3, 4
 EPILOG = """exit status:
   0  nothing is worse
   1  a REGRESSION
   2  a mistake: no such run, runs that share no model, cards or tasks that are not those of the runs
   3  nothing was decided; with --strict, something was left undecided
-  4  an ERROR: pictures are missing or could not be judged
+  4  an ERROR: pictures are missing or could not be judged, or a run or --out cannot be read or written
 
 The runs themselves are not changed. Times and memory of another cohort (accelerator, placement, recipe) are INCOMPARABLE.
 """
@@ -61,11 +61,11 @@ def _compare(given: argparse.Namespace) -> int:
     return _status(done)
 
 
-def _status(done: Compared) -> int:
+def _status(done: Compared) -> Exit:
     from swapgate.gates.verdict import Status
 
     if Status.REGRESSION in done.statuses:
-        return FOUND
+        return Exit.REGRESSION
     if Status.ERROR in done.statuses:
-        return FAILED
-    return UNDECIDED if done.data["outcome"]["red"] else OK
+        return Exit.ERROR
+    return Exit.UNDECIDED if done.data["outcome"]["red"] else Exit.PASS

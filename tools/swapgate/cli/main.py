@@ -15,7 +15,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swapgate import __version__
-from swapgate.cli import baselines, calibrate, check, comfyui, compare, doctor, drill, init, judge, label, merge, plan, probe, report, schema, serve, standins
+from swapgate.cli import (
+    baselines,
+    calibrate,
+    check,
+    comfyui,
+    compare,
+    doctor,
+    drill,
+    init,
+    judge,
+    label,
+    merge,
+    plan,
+    probe,
+    report,
+    schema,
+    serve,
+    standins,
+)
 from swapgate.errors import UserError, unwritten
 from swapgate.exits import Exit, of_error
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 EPILOG = """exit status:
   0  merged, or merged before from the same shards
-  2  the shards contradict each other, or one of them or --out cannot be used; nothing was written
+  2  the shards contradict each other, or --out holds something else; nothing was written
+  4  a shard is damaged, or --out cannot be written; nothing was written
 
 for example, two machines with one of two tasks each:
   pytest --task=cup --budget=full --run-dir=one

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from swapgate.cli.common import Groups
 
 
-EPILOG = """exit status: 0 written; 2 no such run, one that cannot be read, or no room or right to write (then --out=DIR)"""
+EPILOG = """exit status: 0 written; 2 no such run; 4 the run is damaged, or cannot be written (then --out=DIR)"""
 
 
 def add(groups: Groups) -> None:
