@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from swapgate.gates.verdict import Status
-from swapgate.report import markdown, model, phrases
+from swapgate.report import answer, markdown, model, phrases
 
 
 def table(text, title):
@@ -23,8 +23,8 @@ def test_the_summary_starts_with_the_answer(report):
     """The first line answers, then counts and how much was measured."""
     text = markdown.summary(report)
     assert text.startswith("## Swapgate · Do not upgrade\n")
-    assert phrases.counts_line(report) in text
-    assert phrases.measured_line(report) in text
+    assert answer.counts_line(report) in text
+    assert answer.measured_line(report) in text
 
 
 def test_every_cell_is_a_row_worst_first(report):

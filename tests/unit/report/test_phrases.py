@@ -1,4 +1,4 @@
-"""The answer follows from the verdicts alone, and numbers read as people say them."""
+"""Numbers read as people say them, in both languages, and other people's text steers nothing."""
 
 from __future__ import annotations
 
@@ -11,110 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from swapgate.gates.compose import claim
-from swapgate.gates.verdict import DECIDED, GATES, RED, Status
-from swapgate.report import model, phrases
-
-
-def run_of(sample, *statuses, gate="latency", **more):
-    """A report with one verdict a status; `outcome` is red as the family of gates would say."""
-    verdicts = [sample.verdict(gate, f"t{n}", status, "because", next_="do this") for n, status in enumerate(statuses)]
-    red = any(status in RED for status in statuses) or not any(status in DECIDED for status in statuses)
-    n = len(statuses)
-    return model.parse(
-        {
-            "schema": 1,
-            "run": "r",
-            "planned": {"cells": n, "images": n},
-            "measured": {"cells": n, "images": n},
-            "outcome": {"red": red, "reason": "nothing was decided" if red else ""},
-            "verdicts": [verdict.as_json() for verdict in verdicts],
-            **more,
-        }
-    )
-
-
-@pytest.mark.parametrize(
-    ("statuses", "tone", "said"),
-    [
-        ((Status.PASS,), "yes", "Safe to upgrade: the only cell held"),
-        ((Status.PASS, Status.IMPROVED), "yes", "Safe to upgrade: all 2 cells held, 1 of them better"),
-        ((Status.PASS, Status.CHANGED), "changed", "Changed, not shown worse: 1 of 2 cells changed"),
-        ((Status.CHANGED, Status.CHANGED), "changed", "Changed, not shown worse: all 2 cells changed"),
-        ((Status.REGRESSION, Status.PASS), "no", "Do not upgrade: slower (1 of 2 cells regressed)"),
-        ((Status.ERROR, Status.PASS), "no", "Do not upgrade: 1 of 2 cells could not be measured"),
-        ((Status.ERROR, Status.REGRESSION, Status.PASS), "no", "Do not upgrade: slower (1 of 3 cells regressed, 1 could not be measured)"),
-        ((Status.PASS, Status.INCONCLUSIVE), "open", "Not decided: 1 of 2 cells inconclusive; nothing regressed"),
-        ((Status.CHANGED, Status.NEW), "open", "Not decided: 1 of 2 cells without a baseline; nothing regressed"),
-        ((Status.INCOMPARABLE,), "open", "Not decided: the only cell incomparable; nothing regressed"),
-        ((), "open", "Not decided: nothing was decided"),
-    ],
-)
-def test_the_headline_answers_in_one_line(sample, statuses, tone, said):
-    """Yes, no, changed or open: the four answers a reader can get."""
-    answer = phrases.headline(run_of(sample, *statuses))
-    assert (answer.tone, str(answer)) == (tone, said)
-
-
-@pytest.mark.parametrize(
-    ("gates", "compared", "said"),
-    [
-        (("latency", "memory", "drift"), (), "all 3 cells held (time and memory by their ceilings only)"),
-        (("latency", "drift"), (), "all 2 cells held (time by its ceilings only)"),
-        (("latency", "memory", "drift"), ("memory",), "all 3 cells held"),
-        (("drift",), (), "the only cell held"),
-    ],
-)
-def test_safe_says_when_cost_was_held_against_ceilings_only(sample, gates, compared, said):
-    """A model ten times slower within its ceiling is not shown to be as fast as before."""
-    verdicts = []
-    for gate in gates:
-        made = sample.verdict(gate, "t", Status.PASS, "because")
-        if gate in ("latency", "memory") and gate not in compared:
-            made = replace(made, findings=(*made.findings, sample.finding("comparison", Status.NEW, decides=False)))
-        verdicts.append(made.as_json())
-    n = {"cells": len(verdicts), "images": 1}
-    report = run_of(sample, planned=n, measured=n, outcome={"red": False, "reason": ""}, verdicts=verdicts)
-    assert str(phrases.headline(report)) == f"Safe to upgrade: {said}"
-
-
-@given(st.lists(st.sampled_from(list(Status)), min_size=1, max_size=12))
-def test_safe_is_only_said_when_every_cell_is_decided_and_none_is_worse(sample, statuses):
-    """Whatever the mixture, one undecided or red cell keeps the word from being said."""
-    answer = phrases.headline(run_of(sample, *statuses))
-    beside, statuses = Status.NOT_APPLICABLE in statuses, [status for status in statuses if status is not Status.NOT_APPLICABLE]
-    if beside and statuses and set(statuses) <= {Status.PASS, Status.IMPROVED}:
-        assert (answer.tone, answer.answer) == ("open", "Time and memory hold")
-        return
-    if not statuses:
-        assert answer.tone == "open"
-        return
-    assert (answer.tone == "yes") == (set(statuses) <= {Status.PASS, Status.IMPROVED})
-    assert (answer.tone == "no") == bool(RED.intersection(statuses))
-    assert (answer.tone == "changed") == (set(statuses) <= DECIDED - RED and Status.CHANGED in statuses)
-
-
-def test_what_regressed_is_named_in_the_order_of_the_gates(sample):
-    """A reader hears slower, larger, less usable before any count."""
-    verdicts = [sample.verdict(gate, "t", Status.REGRESSION, "because").as_json() for gate in reversed(GATES)]
-    why = phrases.headline(run_of(sample, verdicts=verdicts)).why
-    assert why.startswith("slower, larger, less usable, further off in its pictures and more easily upset by wording (all 5 cells")
-
-
-def test_a_cell_that_was_planned_and_not_measured_keeps_it_open(sample):
-    """An interrupted run is not safe, however good what it measured was."""
-    answer = phrases.headline(run_of(sample, Status.PASS, planned={"cells": 4, "images": 4}))
-    assert str(answer) == "Not decided: 3 cells planned but not measured; nothing regressed"
-
-
-def test_a_run_that_is_red_for_another_reason_says_that_reason(sample):
-    """A dead gate colours no cell, but the run."""
-    answer = phrases.headline(run_of(sample, Status.PASS, outcome={"red": True, "reason": "gate drift is DEAD"}))
-    assert str(answer) == "Not decided: gate drift is DEAD"
-
-
-def test_against_a_model_the_question_is_replacement(sample):
-    """With --against the reader does not upgrade but swaps."""
-    assert str(phrases.headline(run_of(sample, Status.PASS, against="flux"))).startswith("Safe to replace flux")
+from swapgate.gates.verdict import GATES, Status
+from swapgate.report import model, phrases, words
 
 
 @pytest.mark.parametrize(
@@ -210,18 +108,31 @@ def test_foreign_text_becomes_one_harmless_line(text):
 
 def test_every_status_has_a_sign_of_its_own_and_a_meaning():
     """Status is told by word and sign as well as by colour."""
-    assert set(phrases.GLYPHS) == set(phrases.MEANINGS) == set(Status)
+    for lang in words.LANGUAGES:
+        said = words.words(lang)
+        assert all(said.table[f"meaning.{status}"] and said.table[f"status.{status}"] for status in Status)
+        assert all(said.table[f"question.{gate}"] for gate in GATES)
+    assert set(phrases.GLYPHS) == set(Status)
     assert len(set(phrases.GLYPHS.values())) == len(Status)
-    assert set(phrases.QUESTIONS) == set(GATES)
 
 
-def test_a_run_that_stopped_early_says_what_the_whole_plan_would_have_taken(report: model.Report) -> None:
-    """In images and seconds of calls; nothing of it where everything was made."""
-    early = replace(
-        report, planned=model.Amount(cells=10, images=108, seconds=36.2), measured=model.Amount(cells=10, images=60, decided=10, seconds=20.1)
+def test_a_verdict_is_said_in_another_language_by_its_figures(sample):
+    """What the gate's English sentence says in figures: claim, both sides, effect, interval, limit and n; nothing where there is no figure."""
+    claim = sample.finding(
+        "total", Status.REGRESSION, effect=18.3, low=14.9, high=21.6, limit=5.0, unit="%", confidence=0.99, baseline=0.412, candidate=0.487, n=24
     )
-    assert phrases.measured_line(early).endswith("60 of 108 images, 20 s of about 36 s that the whole plan takes")
-    assert "whole plan" not in phrases.measured_line(replace(early, measured=model.Amount(cells=10, images=108, decided=10, seconds=36.2)))
+    chinese = words.words("zh")
+    said = phrases.said(sample.verdict("latency", "all", Status.REGRESSION, "slower", claim), words=chinese).replace("\u202f", " ")
+    assert said == "总耗时差于限值，由 0.412 s 变为 0.487 s，效应 +18.3 %，区间 14.9 至 21.6 % (99 %)，限值 5 %，n = 24"
+    assert phrases.said(sample.verdict("latency", "all", Status.NEW, "new", sample.finding("comparison", Status.NEW)), words=chinese) == ""
+
+
+def test_units_are_said_in_the_language_of_the_page():
+    """A unit that the catalogue has no word for stands as it is."""
+    chinese = words.words("zh")
+    assert phrases.number(-3.0, "points", words=chinese) == "−3\u202f个百分点"
+    assert phrases.span(1.0, 2.0, "MiB", words=chinese) == "1 至 2\u202fMiB"
+    assert phrases.bare(-3.25, "points", words=chinese) == "−3.2"
 
 
 def told(sample, task, *names):

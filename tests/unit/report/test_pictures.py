@@ -118,7 +118,7 @@ def test_sizes_that_differ_are_said_instead_of_cropped(sample, shelf, tmp_path):
     one, other = shelf.add(sample.scene(1, "cup", side=64)), shelf.add(sample.scene(1, "cup", side=96))
     found = pictures.collect(report_of((one, other)), shelf, tmp_path / "data").difference(one, other)
     assert found.picture is None
-    assert found.note == "sizes differ: 64 × 64 and 96 × 96"
+    assert found.sizes == ("64 × 64", "96 × 96")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
@@ -133,12 +133,12 @@ def test_a_damaged_file_counts_as_absent(sample, shelf, tmp_path, content):
 
 
 def test_a_picture_cut_off_in_the_middle_is_shown_without_a_map(sample, shelf, tmp_path):
-    """Its header is whole, its pixels are not: the pair says so."""
+    """Its header is whole, its pixels are not: there is no map, and no sizes to blame."""
     one, other = shelf.add(sample.scene(1, "cup", side=300)), shelf.add(sample.scene(2, "cup", side=300))
     raw = shelf(other).read_bytes()
     shelf(other).write_bytes(raw[: len(raw) // 2])
     found = pictures.collect(report_of((one, other)), shelf, tmp_path / "data").difference(one, other)
-    assert found.note == "a picture cannot be read"
+    assert (found.picture, found.sizes) == (None, None)
 
 
 def test_each_picture_is_asked_for_once(sample, shelf, tmp_path):
@@ -160,9 +160,12 @@ def test_a_second_build_leaves_no_file_behind(sample, shelf, tmp_path):
     pictures.collect(report_of((shas[0], shas[1])), shelf, data)
     (data / "notes.txt").write_text("mine")
     first = {path.name for path in data.iterdir()}
+    (data / f"page-{'a' * 32}.en.html").write_text("old")
+    (data / f"page-{'b' * 32}.zh.html").write_text("new")
     album = pictures.collect(report_of((shas[1], shas[2])), shelf, data)
+    pictures.prune(data, album, [data / f"page-{'b' * 32}.zh.html"])
     named = {album.picture(sha).src for sha in shas[1:]} | {album.difference(shas[1], shas[2]).picture.src}
-    assert {f"data/{path.name}" for path in data.iterdir()} == named | {"data/notes.txt"}
+    assert {f"data/{path.name}" for path in data.iterdir()} == named | {"data/notes.txt", f"data/page-{'b' * 32}.zh.html"}
     assert {path.name for path in data.iterdir()} != first
 
 
@@ -173,3 +176,39 @@ def test_two_builds_give_the_same_bytes(sample, shelf, tmp_path):
         pictures.collect(report_of(tuple(shas)), shelf, tmp_path / name)
     one, other = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b"))
     assert one == other
+
+
+def noisy(sample, side, seed):
+    """A busy picture, which no encoder makes small."""
+    return np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
+
+
+def test_a_run_too_large_for_its_originals_is_shown_reduced(sample, shelf, tmp_path):
+    """The largest side that fits, the original's size beside it, and the maps no larger; all of it stays within what was allowed."""
+    shas = [shelf.add(np.clip(sample.scene(n, "cup", side=400) + noisy(sample, 400, n) // 32, 0, 255).astype(np.uint8)) for n in range(4)]
+    allowed = 40_000
+    album = pictures.collect(report_of((shas[0], shas[1]), (shas[2], shas[3])), shelf, tmp_path / "data", most_bytes=allowed)
+    assert album.side == 192
+    found = album.picture(shas[0])
+    assert (found.width, found.height, found.full) == (192, 192, (400, 400))
+    assert found.src == f"data/{shas[0]}-192.webp"
+    assert max(opened(tmp_path / "data", album.difference(shas[0], shas[1]).picture).shape) <= 192
+    assert sum(path.stat().st_size for path in (tmp_path / "data").iterdir()) <= allowed
+
+
+def test_pictures_that_fit_are_kept_as_they_are(sample, shelf, tmp_path):
+    """No preview where the originals have room."""
+    sha = shelf.add(noisy(sample, 400, 1))
+    album = pictures.collect(report_of((None, sha)), shelf, tmp_path / "data")
+    assert (album.side, album.picture(sha).full) == (None, None)
+
+
+def test_a_single_file_holds_thumbnails_of_its_pictures(sample, shelf, tmp_path):
+    """At most 512 pixels a side, as addresses that need no file."""
+    sha, other = shelf.add(noisy(sample, 700, 1)), shelf.add(sample.scene(1, "cup"))
+    album = pictures.collect(report_of((sha, other)), shelf, None)
+    found = album.picture(sha)
+    assert found.src.startswith("data:image/webp;base64,")
+    assert (found.width, found.height, found.full) == (512, 512, (700, 700))
+    assert album.picture(other).full is None
+    assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {shelf.folder}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swapgate.gates.verdict import Status
-from swapgate.report import model, phrases, terminal
+from swapgate.report import answer, model, phrases, terminal
 
 PAGE = Path("/runs/x/report/index.html")
 
@@ -18,7 +18,7 @@ PAGE = Path("/runs/x/report/index.html")
 def test_counts_stand_in_one_line_and_the_page_in_the_last(report):
     """What a person looks for first is at fixed places."""
     lines = terminal.summary_lines(report, PAGE)
-    assert lines[0] == f"swapgate: {phrases.headline(report)}"
+    assert lines[0] == f"swapgate: {phrases.tidy(str(answer.headline(report)))}"
     assert lines[1] == "verdicts: 1 ERROR · 2 REGRESSION · 2 INCONCLUSIVE · 1 INCOMPARABLE · 1 NEW · 1 CHANGED · 1 IMPROVED · 5 PASS"
     assert lines[-2] == "measured: 14 of 17 cells measured, 9 decided; 24 of 26 images"
     assert lines[-1] == "report: file:///runs/x/report/index.html"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from swapgate.gates.verdict import WORST_FIRST, Status
 from swapgate.report import model, pictures, view
@@ -86,7 +84,6 @@ def test_cost_gates_show_their_own_chart(page):
     assert latency.memory is None
     assert memory.memory
     assert memory.bars == ()
-    assert len(page.costs) == 4
 
 
 def test_stability_shows_wording_of_its_task(page):
@@ -95,30 +92,57 @@ def test_stability_shows_wording_of_its_task(page):
     assert [item.row.task for item in cell_of(page, "stability", "butterfly").reworded] == ["butterfly"]
 
 
-def test_every_request_is_in_the_gallery_of_its_task_once(page, report):
-    """Seeds in order, one strip a prompt, and only galleries that need a look are open."""
-    shown = [pair.row for gallery in page.pictures for strip in gallery.strips for pair in strip.pairs]
-    assert sorted(map(repr, shown)) == sorted(map(repr, report.images))
-    for gallery in page.pictures:
-        for strip in gallery.strips:
-            assert [pair.row.seed for pair in strip.pairs] == [1, 2, 3, 4]
-    assert {gallery.task: gallery.open for gallery in page.pictures} == {"orange-cat": True, "white-cup": False, "butterfly": True}
-    assert {gallery.task: gallery.lost for gallery in page.pictures} == {"orange-cat": 3, "white-cup": 0, "butterfly": 0}
-
-
-def test_rewordings_stand_after_the_prompt_as_written(data):
-    """Edits make strips of their own below the original's."""
-    data["images"].insert(0, {**data["images"][0], "edits": "synonym", "prompt": "other words"})
-    gallery = view.page(model.parse(data), NOTHING).pictures[0]
-    assert [strip.edits for strip in gallery.strips] == ["", "", "synonym"]
-    assert gallery.strips[-1].original != gallery.strips[-1].prompt
-
-
 def test_long_lists_of_wording_are_cut_and_the_rest_is_counted(data):
     """The page stays readable; the number left out is said."""
-    data["wording"] = data["wording"][:1] * (view.MOST_WORDING + 5)
+    data["wording"] = data["wording"][1:2] * (view.MOST_WORDING + 5)
     page = view.page(model.parse(data), NOTHING)
     assert (len(page.wording), page.wording_more) == (view.MOST_WORDING, 5)
+
+
+def test_the_smallest_edits_stand_apart(page):
+    """A witness is what a reader can try at once."""
+    assert [item.row.smallest for item in page.witnesses] == [True]
+    assert not any(item.row.smallest for item in page.wording)
+
+
+def test_passing_cells_say_how_much_is_left(page):
+    """The margin to the limit, for cells that hold; those that need a look have a reason instead."""
+    assert cell_of(page, "latency", "orange-cat").margin.replace("\u202f", " ") == "2.1 % to spare"
+    assert cell_of(page, "memory", "all").margin.replace("\u202f", " ") == "122 MiB to spare"
+    assert cell_of(page, "latency", "all").margin == ""
+    assert cell_of(page, "drift", "white-cup").margin == ""
+
+
+def test_cells_whose_next_step_is_to_accept_can_be_chosen(page):
+    """With the run and what else their own command says; the others have other work to do."""
+    accept = page.accept
+    assert accept.run == "--run=.swapgate/runs/2026-11-22-a1b2c3"
+    chosen = {one.cell.verdict.id: one.options for one in accept.cells}
+    assert chosen["drift/standin-qwen/orange-cat"] == ()
+    assert chosen["latency/standin-qwen/all"] == ("--reason=why it may get worse",)
+    assert "latency/standin-qwen/butterfly" not in chosen
+
+
+@pytest.mark.parametrize("command", ["", "swapgate baselines accept 'unfinished", "swapgate baselines accept --run=r other/cell/x", "pytest"])
+def test_what_is_no_command_to_accept_makes_no_check_box(sample, data, command):
+    """Nor does a command that names another cell."""
+    data["verdicts"] = [sample.verdict("drift", "t", Status.CHANGED, "changed", next_=command).as_json()]
+    assert view.page(model.parse(data), NOTHING).accept is None
+
+
+def test_filters_offer_what_there_is(page):
+    """Nothing can be chosen that would show nothing."""
+    assert page.filters.gates == ("latency", "memory", "usability", "drift", "stability")
+    assert page.filters.statuses[0] is Status.ERROR
+    assert set(page.filters.tasks) == {"all", "orange-cat", "white-cup", "butterfly"}
+    assert page.filters.languages == ("en", "zh")
+
+
+def test_pictures_of_a_cell_are_a_link_away(page):
+    """To its own task's, of a pooled cell to all; cost has none."""
+    assert cell_of(page, "drift", "orange-cat").pictures == "#pictures-standin-qwen-orange-cat"
+    assert cell_of(page, "usability", "all").pictures == "#pictures"
+    assert cell_of(page, "latency", "all").pictures == ""
 
 
 def test_commands_are_told_once_with_the_number_of_cells(sample, data):
@@ -130,25 +154,6 @@ def test_commands_are_told_once_with_the_number_of_cells(sample, data):
 def test_pictures_that_nobody_has_are_counted(page, report):
     """With an empty album every named picture is missing."""
     assert page.missing == len({sha for row in report.images for sha in (row.baseline, row.candidate) if sha})
-
-
-words = st.text(alphabet="ab c一只猫，。.<>&\n", max_size=30)
-
-
-@given(words, words)
-@example("a red cup", "a blue cup")
-@example("一只橘猫坐在窗台", "一只橙色的猫坐在窗台")
-def test_marks_give_back_both_prompts(before, after):
-    """Nothing of either wording is lost: same and gone make the old one, same and come the new one."""
-    marks = view.word_marks(before, after)
-    assert "".join(text for kind, text in marks if kind != "come") == before
-    assert "".join(text for kind, text in marks if kind != "gone") == after
-
-
-def test_marks_follow_words_in_english_and_characters_in_chinese():
-    """A changed word is marked whole; a changed character alone."""
-    assert view.word_marks("a red cup", "a blue cup") == (("same", "a "), ("gone", "red"), ("come", "blue"), ("same", " cup"))
-    assert view.word_marks("橘猫坐着", "白猫坐着") == (("gone", "橘"), ("come", "白"), ("same", "猫坐着"))
 
 
 def test_nested_settings_become_rows():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swapgate.cli.common import OK, add_json, config_of, run_of, show, store_of
+from swapgate.report.words import LANGUAGES
 
 if TYPE_CHECKING:
     from swapgate.cli.common import Groups
@@ -22,6 +24,8 @@ def add(groups: Groups) -> None:
         "run", nargs="?", metavar="RUN", help="the run folder or its name (default: the newest); one that was never judged is judged first"
     )
     made.add_argument("--out", type=Path, metavar="DIR", help="write the page and verdicts.json there and leave the run as it is")
+    made.add_argument("--lang", choices=LANGUAGES, default=LANGUAGES[0], help="language of the page that opens first (default: en)")
+    made.add_argument("--single-file", action="store_true", help="one file with thumbnails in it, RUN/report.html, in the language of --lang")
     add_json(made)
     made.set_defaults(handler=_report)
 
@@ -32,7 +36,8 @@ def _report(given: argparse.Namespace) -> int:
     from swapgate.runs.folder import RunFolder
     from swapgate.suite.results import FILE
 
-    path, store = run_of(given), store_of(given)
+    path, store, config = run_of(given), store_of(given), config_of(given)
+    how: dict[str, Any] = {"lang": given.lang, "runs": config.root / config.runs}
     if not (path / FILE).is_file():
         _judge(given, path)
     run = RunFolder.open(path)
@@ -44,10 +49,17 @@ def _report(given: argparse.Namespace) -> int:
     try:
         if given.out and given.out.resolve() != path.resolve():
             write_atomic(given.out / FILE, (path / FILE).read_bytes())
-        page = report.build(given.out or path, image)
+        if given.single_file:
+            single = report.build_single(given.out or path, image, **how)
+            page, data = single.path, {"report": str(single.path), "bytes": single.size, "warning": single.warning}
+        else:
+            page = report.build(given.out or path, image, **how)
+            data = {"report": str(page)}
     finally:
         run.close()
-    show(given, {"report": str(page)}, [str(page)])
+    if data.get("warning"):
+        sys.stderr.write(f"warning: {data['warning']}\n")
+    show(given, data, [str(page)])
     return OK
 
 

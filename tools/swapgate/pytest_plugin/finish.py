@@ -69,7 +69,7 @@ def _write(session: pytest.Session, wired: Wired) -> None:
     wired.data = suite.finish(wired.cells)
     if session.exitstatus != pytest.ExitCode.INTERRUPTED:
         add_quick_drill(wired)
-    page = report.build(suite.run.path, suite.image_path)
+    page = report.build(suite.run.path, suite.image_path, lang=session.config.getoption("swapgate_lang"), runs=suite.runs_folder)
     markdown.publish(wired.data)
     if session.exitstatus == pytest.ExitCode.INTERRUPTED or Exit.INTERRUPTED in wired.exits:
         wired.lines.append(f"interrupted; go on with: pytest --resume={suite.run_name}")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from swapgate.errors import UserError
+from swapgate.report.words import LANGUAGES
 from swapgate.suite.options import BUDGETS, Budget, Options, share, wordings
 
 T = TypeVar("T")
@@ -89,6 +90,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--allow-pickle", dest="swapgate_pickle", action="store_true", help="let cards that ask for it read *.bin weights, which can run code"
+    )
+    group.addoption(
+        "--lang",
+        dest="swapgate_lang",
+        default=LANGUAGES[0],
+        choices=LANGUAGES,
+        metavar="en|zh",
+        help="language of the report that opens first (default: en)",
     )
     group.addoption("--update-baselines", dest="swapgate_update", action="store_true", help="run, then accept the run as baseline")
     group.addoption("--baseline-reason", dest="swapgate_reason", default="", metavar="TEXT", help="why the baseline is accepted; kept with it")

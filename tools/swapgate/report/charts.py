@@ -13,14 +13,14 @@ from typing import Literal
 
 from swapgate.gates.evidence import Cost
 from swapgate.gates.verdict import Finding, Status
-from swapgate.report.phrases import number
+from swapgate.report.phrases import EN, number, span
+from swapgate.report.words import Words
 
 STAGES = ("text", "denoise", "decode", "other")
-MOST_DOTS = 200
 _MARGIN = 6.0  # per cent left free at both ends
 _WORSE_BELOW = frozenset({"SSIM", "dB", "cosine"})
 _WORSE_ABOVE = frozenset({"s", "MiB", "MiB/image", "%", "points", "requests"})
-Side = Literal["baseline", "candidate"]
+Side = Literal["baseline", "candidate", "null"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +52,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """Median seconds per image of one side by stage, with every call as a dot (x in per cent)."""
+    """Median seconds per image of one side by stage."""
 
     side: Side
     total: float
     spread: str
     segments: tuple[Segment, ...]
-    dots: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ class MemoryChart:
     last: int
 
 
-def interval_chart(finding: Finding) -> IntervalChart | None:
+def interval_chart(finding: Finding, words: Words = EN) -> IntervalChart | None:
     """The drawing of one claim; None for an error, and where there are not two different figures."""
     low, high, effect, limit = (_finite(value) for value in (finding.low, finding.high, finding.effect, finding.limit))
     shown = [value for value in (low, high, effect, limit) if value is not None]
@@ -100,20 +99,20 @@ def interval_chart(finding: Finding) -> IntervalChart | None:
         high=scale(high),
         limit=limit_x,
         reference=scale(reference) if near else None,
-        worse=_worse_side(finding, limit_x),
-        reference_label=number(reference, finding.unit),
-        text=_in_words(finding),
+        worse=_worse_stretch(finding, limit_x),
+        reference_label=number(reference, finding.unit, words=words),
+        text=_in_words(finding, words),
     )
 
 
-def latency_bars(baseline: Cost | None, candidate: Cost | None) -> tuple[Bar, ...]:
+def latency_bars(baseline: Cost | None, candidate: Cost | None, words: Words = EN) -> tuple[Bar, ...]:
     """Stacked bars of the median stage seconds of both sides, on one scale that starts at zero."""
     sides: list[tuple[Side, Cost]] = [("baseline", baseline)] if baseline and baseline.calls else []
     sides += [("candidate", candidate)] if candidate and candidate.calls else []
     if not sides:
         return ()
-    longest = 1.02 * max(max(cost.seconds) for _, cost in sides) or 1.0  # the last dot must not touch the edge
-    return tuple(_bar(side, cost, longest) for side, cost in sides)
+    longest = max(statistics.median(cost.seconds) for _, cost in sides) or 1.0
+    return tuple(_bar(side, cost, longest, words) for side, cost in sides)
 
 
 def memory_chart(baseline: Cost | None, candidate: Cost | None) -> MemoryChart | None:
@@ -155,25 +154,44 @@ class _Scale:
         return round(_MARGIN + share * (100 - 2 * _MARGIN), 2)
 
 
-def _worse_side(finding: Finding, limit_x: float | None) -> tuple[float, float] | None:
-    """The stretch beyond the limit. Which side that is follows from the unit; for units not known here it stays open."""
-    if limit_x is None or finding.limit is None:
+def worse_side(finding: Finding) -> Literal["below", "above"] | None:
+    """On which side of its limit a claim is worse: told by the unit; None for units not known here and without a limit."""
+    if finding.limit is None:
         return None
     if finding.unit in _WORSE_BELOW or finding.name == "floor" or (finding.unit == "points" and finding.limit < 0):
-        return (0.0, limit_x)
-    return (limit_x, round(100 - limit_x, 2)) if finding.unit in _WORSE_ABOVE else None
+        return "below"
+    return "above" if finding.unit in _WORSE_ABOVE else None
 
 
-def _in_words(finding: Finding) -> str:
-    parts = [f"{finding.name}: {number(finding.effect, finding.unit)}"]
+def margin(finding: Finding) -> float | None:
+    """How far the worse end of the interval (the effect, without one) is inside the limit, in the claim's unit; None where that cannot be told."""
+    side, limit = worse_side(finding), finding.limit
+    end = finding.high if side == "above" else finding.low
+    end = finding.effect if end is None else end
+    if side is None or limit is None or end is None:
+        return None
+    room = limit - end if side == "above" else end - limit
+    return room if math.isfinite(room) and room >= 0 else None
+
+
+def _worse_stretch(finding: Finding, limit_x: float | None) -> tuple[float, float] | None:
+    side = worse_side(finding)
+    if limit_x is None or side is None:
+        return None
+    return (0.0, limit_x) if side == "below" else (limit_x, round(100 - limit_x, 2))
+
+
+def _in_words(finding: Finding, words: Words) -> str:
+    name, unit = words.name("claim", finding.name), finding.unit
+    parts = [words("chart.effect", name=name, effect=number(finding.effect, unit, words=words))]
     if finding.low is not None or finding.high is not None:
-        parts.append(f"interval {number(finding.low, finding.unit)} to {number(finding.high, finding.unit)}")
+        parts.append(words("chart.interval", low=number(finding.low, unit, words=words), high=number(finding.high, unit, words=words)))
     if finding.limit is not None:
-        parts.append(f"limit {number(finding.limit, finding.unit)}")
-    return ", ".join(parts)
+        parts.append(words("chart.limit", limit=number(finding.limit, unit, words=words)))
+    return words("answer.comma").join(parts)
 
 
-def _bar(side: Side, cost: Cost, longest: float) -> Bar:
+def _bar(side: Side, cost: Cost, longest: float, words: Words) -> Bar:
     total = statistics.median(cost.seconds)
     stages = {name: statistics.median(values) for name in STAGES[:3] if (values := getattr(cost, name))}
     stages["other"] = max(0.0, total - sum(stages.values()))
@@ -183,17 +201,8 @@ def _bar(side: Side, cost: Cost, longest: float) -> Bar:
         if width > 0:
             segments.append(Segment(stage=stage, start=round(start, 3), width=round(width, 3), seconds=seconds))
         start += width
-    spread = f"{number(min(cost.seconds))} to {number(max(cost.seconds), 's')}, {cost.calls} call{'' if cost.calls == 1 else 's'}"
-    return Bar(side=side, total=total, spread=spread, segments=tuple(segments), dots=_dots(cost.seconds, longest))
-
-
-def _dots(seconds: Sequence[float], longest: float) -> tuple[float, ...]:
-    """At most MOST_DOTS positions, evenly taken from the sorted samples so that both ends are always drawn."""
-    ordered = sorted(seconds)
-    if len(ordered) > MOST_DOTS:
-        step = (len(ordered) - 1) / (MOST_DOTS - 1)
-        ordered = [ordered[round(n * step)] for n in range(MOST_DOTS)]
-    return tuple(round(100 * value / longest, 2) for value in ordered)
+    spread = words("answer.comma").join([span(min(cost.seconds), max(cost.seconds), "s", words=words), words("chart.calls", n=cost.calls)])
+    return Bar(side=side, total=total, spread=spread, segments=tuple(segments))
 
 
 _Series = tuple[Side, Literal["peak", "held"], list[tuple[int, float]]]

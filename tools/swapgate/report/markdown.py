@@ -16,6 +16,7 @@ from typing import Any
 
 from swapgate.canonical import write_atomic
 from swapgate.gates.verdict import WORST_FIRST, Verdict
+from swapgate.report import answer as answers
 from swapgate.report import model, phrases
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
@@ -78,7 +79,7 @@ def escape(text: str, most: int = NAME) -> str:
 
 
 def _head(report: model.Report) -> list[str]:
-    answer = phrases.headline(report)
+    answer = answers.headline(report)
     planted = [entry for entry in report.models if entry.faults]
     warnings = [f"> **Warning:** {escape(text, TEXT)}" for text in report.warnings[:MOST_WARNINGS]]
     left = len(report.warnings) - len(warnings)
@@ -90,9 +91,9 @@ def _head(report: model.Report) -> list[str]:
         *(f"> **{escape(one.id)} carries planted faults (a drill):** {escape(', '.join(one.faults), TEXT)}" for one in planted[:MOST_WARNINGS]),
         *warnings,
         *([f"> and {left} more warnings in the HTML report"] if left > 0 else []),
-        f"{phrases.counts_line(report)}",
+        f"{answers.counts_line(report)}",
         "",
-        f"{phrases.measured_line(report)}. Run {escape(report.run)}, against {escape(report.against)}.",
+        f"{answers.measured_line(report)}. Run {escape(report.run)}, against {escape(report.against)}.",
         *([f"{escape(report.outcome.reason, TEXT)}."] if report.outcome.reason else []),
     ]
 

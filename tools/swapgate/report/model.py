@@ -54,7 +54,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What was loaded, where, and which baseline it was held against. `usable` is language -> (usable, judged)."""
+    """What was loaded, where, and which baseline it was held against. `usable` is language -> (usable, judged).
+
+    chosen: why a baseline was chosen -> for how many tasks; no_cost: why time and memory had none to be compared with, "" where they had.
+    """
 
     id: str
     title: str = ""
@@ -68,6 +71,8 @@ class ModelFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     load_seconds: float | None = None
     baseline: str = ""
+    chosen: Mapping[str, int] = field(default_factory=dict)
+    no_cost: str = ""
     usable: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -97,7 +102,8 @@ class TaskFacts:
 class ImageRow:
     """One request on both sides. baseline and candidate are SHA-256 of pixels; None where there is no picture.
 
-    ssim in [-1, 1], psnr in dB, clip and both alignments are cosines; `failure` says why there is no candidate.
+    ssim in [-1, 1], psnr in dB, clip is a cosine, both alignments are normalised; `failure` says why there is no candidate.
+    checks: every bit that the task asks of a picture; failed, baseline_failed: those that do not hold.
     """
 
     model: str
@@ -116,7 +122,9 @@ class ImageRow:
     clip: float | None = None
     usable: bool | None = None
     baseline_usable: bool | None = None
+    checks: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    baseline_failed: tuple[str, ...] = ()
     alignment: float | None = None
     baseline_alignment: float | None = None
     failure: str | None = None
@@ -134,10 +142,11 @@ class CostPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordingRow:
-    """One rewording: `change` is of the normalised alignment, `flip` means usable before and not after.
+    """One rewording: `change` is of the normalised alignment, `flip` means usable before and not after. baseline_change: of the other arm's pictures.
 
     Of a smallest one `change` is the mean over `tried` fresh seeds, of which it broke `broke`; over none it is that of the seed it was found on.
     low, high: exact interval of the share that breaks, in [0, 1]. kept: it broke an earlier version and was tried again.
+    whole: the edits that it was shrunk from.
     """
 
     model: str
@@ -149,6 +158,7 @@ class WordingRow:
     edits: str = ""
     kinds: tuple[str, ...] = ()
     change: float | None = None
+    baseline_change: float | None = None
     flip: bool = False
     before: str | None = None
     after: str | None = None
@@ -158,11 +168,15 @@ class WordingRow:
     low: float | None = None
     high: float | None = None
     kept: bool = False
+    whole: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRow:
-    """Which of two models is better at one thing; a is the model given with --against, b the judged one."""
+    """Which of two models is better at one thing; a is the model given with --against, b the judged one.
+
+    confidence of the interval and p of a harm as large by chance, both in [0, 1]; decides: whether the claim counts in its verdict.
+    """
 
     gate: str
     task: str
@@ -176,6 +190,35 @@ class ComparisonRow:
     unit: str = ""
     better: str = "unclear"
     n: int = 0
+    confidence: float | None = None
+    p: float | None = None
+    decides: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NullRow:
+    """How far the accepted model's repeats are from itself, of one model and task; a figure a repeat."""
+
+    model: str
+    task: str
+    processes: int = 0
+    ssim: tuple[float, ...] = ()
+    psnr: tuple[float, ...] = ()
+    clip: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SightRow:
+    """The smallest change, in `unit`, that a gate of this run could have seen with a chance of 95 %; None where it could see none, and `why`."""
+
+    model: str
+    gate: str
+    claim: str = ""
+    smallest: float | None = None
+    limit: float | None = None
+    unit: str = ""
+    n: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +244,8 @@ class Report:
     costs: tuple[CostPair, ...] = ()
     wording: tuple[WordingRow, ...] = ()
     comparison: tuple[ComparisonRow, ...] = ()
+    nulls: tuple[NullRow, ...] = ()
+    sight: tuple[SightRow, ...] = ()
     policy: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
 
@@ -258,6 +303,8 @@ _MANY: dict[str, Any] = {
     "images": ImageRow,
     "wording": WordingRow,
     "comparison": ComparisonRow,
+    "nulls": NullRow,
+    "sight": SightRow,
 }
 
 

@@ -1,4 +1,4 @@
-"""The words of every view: the answer in one line, the sign and meaning of a status, numbers as people read them."""
+"""How every view writes things: the sign of a status, numbers as people read them, other people's text so that it steers nothing."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from swapgate.characters import steers
-from swapgate.gates.verdict import DECIDED, POOLED, RED, WORST_FIRST, Finding, Status
+from swapgate.gates.verdict import POOLED, Finding, Status, Verdict
 from swapgate.report.model import Report, WordingRow
+from swapgate.report.words import Words, words
 
-Tone = Literal["no", "yes", "changed", "open"]
+EN = words("en")
 GLYPHS = {
     Status.ERROR: "!",
     Status.REGRESSION: "✕",
@@ -26,154 +24,16 @@ GLYPHS = {
     Status.PASS: "✓",
     Status.NOT_APPLICABLE: "·",
 }
-MEANINGS = {
-    Status.ERROR: "could not be measured, or is broken beyond statistics",
-    Status.REGRESSION: "shown worse than the limit allows",
-    Status.INCONCLUSIVE: "measured, but not enough to decide",
-    Status.INCOMPARABLE: "other hardware or recipe than the baseline",
-    Status.NEW: "no baseline yet",
-    Status.CHANGED: "other pictures, not shown worse",
-    Status.IMPROVED: "shown better",
-    Status.PASS: "shown to be within the limit",
-    Status.NOT_APPLICABLE: "not a question for this model",
-}
-QUESTIONS = {
-    "latency": "Is it slower?",
-    "memory": "Is it larger?",
-    "usability": "Is it less usable?",
-    "drift": "Is it different?",
-    "stability": "Does wording upset it?",
-}
 NOTHING = "—"
 THIN = "\u202f"
 MOST_MARKS = 4  # combining marks on one letter; Vietnamese and pointed Hebrew need two or three, a pile of dozens covers the lines around it
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-_COUNTED = {
-    Status.ERROR: "could not be measured",
-    Status.REGRESSION: "regressed",
-    Status.INCONCLUSIVE: "inconclusive",
-    Status.INCOMPARABLE: "incomparable",
-    Status.NEW: "without a baseline",
-    Status.CHANGED: "changed",
-    Status.IMPROVED: "improved",
-    Status.PASS: "passed",
-    Status.NOT_APPLICABLE: "not applicable",
-}
-
-
-_WORSE = {
-    "latency": "slower",
-    "memory": "larger",
-    "usability": "less usable",
-    "drift": "further off in its pictures",
-    "stability": "more easily upset by wording",
-}
-_COST = {"latency": "time", "memory": "memory"}
 _WORDING = frozenset({"change quantiles", "placebo", "wording spread", "negative control"})
 MOST_WITNESSES = 6
 _WHOLE = frozenset({"requests", "forwards", "images"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Headline:
-    """The answer to "may I upgrade?": tone, the answer itself, and why in one clause."""
-
-    tone: Tone
-    answer: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.answer}: {self.why}"
-
-
-def headline(report: Report) -> Headline:
-    """May I upgrade? A regression or an error says no; anything undecided keeps "safe" from being said.
-
-    A run that is red without a red verdict (nothing measured, strict, a dead gate) is not decided, for its own reason.
-    """
-    verb = "upgrade" if report.against == "baseline" else f"replace {report.against}"
-    statuses = [verdict.status for verdict in report.verdicts if verdict.applies]
-    if any(status in RED for status in statuses):
-        return Headline(tone="no", answer=f"Do not {verb}", why=_worse(report))
-    undecided = [status for status in statuses if status not in DECIDED]
-    unmeasured = report.planned.cells - report.measured.cells
-    if report.outcome.red or undecided or not statuses or unmeasured > 0:
-        return Headline(tone="open", answer="Not decided", why=_open_reason(report, statuses, unmeasured))
-    if Status.CHANGED in statuses:
-        return Headline(tone="changed", answer="Changed, not shown worse", why=_tally(statuses, {Status.CHANGED}, len(statuses)))
-    beside = len(report.verdicts) - len(statuses)
-    if beside:
-        return Headline(tone="open", answer="Time and memory hold", why=f"{_all(len(statuses))} held; {_cells(beside)} of quality not applicable")
-    better = statuses.count(Status.IMPROVED)
-    gained = f", {better} of them better" if better else ""
-    return Headline(tone="yes", answer=f"Safe to {verb}", why=f"{_all(len(statuses))} held{gained}{_ceilings_only(report)}")
-
-
-def _ceilings_only(report: Report) -> str:
-    """What "safe" leaves out: no cost was compared with an accepted one, only with the card's ceilings; "" where one was."""
-    cost = [verdict for verdict in report.verdicts if verdict.gate in _COST]
-    if not cost or not all(any(one.name == "comparison" and not one.decides for one in verdict.findings) for verdict in cost):
-        return ""
-    named = [word for gate, word in _COST.items() if any(verdict.gate == gate for verdict in cost)]
-    return f" ({' and '.join(named)} by {'its' if len(named) == 1 else 'their'} ceilings only)"
-
-
-def _open_reason(report: Report, statuses: Sequence[Status], unmeasured: int) -> str:
-    if not statuses:
-        return report.outcome.reason or "nothing was measured"
-    open_statuses = {status for status in WORST_FIRST if status not in DECIDED} - {Status.NOT_APPLICABLE}
-    parts = []
-    if any(status in open_statuses for status in statuses):
-        parts.append(_tally(statuses, open_statuses, len(statuses)))
-    if unmeasured > 0:
-        parts.append(f"{_cells(unmeasured)} planned but not measured")
-    if not parts:
-        return report.outcome.reason
-    return "; ".join([*parts, "nothing regressed"])
-
-
-def _tally(statuses: Sequence[Status], wanted: Collection[Status], total: int) -> str:
-    """ "2 of 14 cells regressed, 1 could not be measured": the first part names the whole."""
-    order = (Status.REGRESSION, *WORST_FIRST)  # what got worse comes before what is not known
-    found = [(n, _COUNTED[status]) for status in dict.fromkeys(order) if status in wanted and (n := statuses.count(status))]
-    (first, said), *rest = found
-    lead = f"{first} of {_cells(total)} {said}" if first < total else f"{_all(total)} {said}"
-    return ", ".join([lead, *(f"{n} {word}" for n, word in rest)])
-
-
-def _worse(report: Report) -> str:
-    """ "slower and less usable (…)": what regressed in a reader's words, with the count in brackets."""
-    tally = _tally([verdict.status for verdict in report.verdicts], RED, len(report.verdicts))
-    gates = dict.fromkeys(verdict.gate for verdict in report.verdicts if verdict.status is Status.REGRESSION)
-    words = [_WORSE.get(gate, f"worse in {gate}") for gate in sorted(gates, key=lambda gate: list(_WORSE).index(gate) if gate in _WORSE else 9)]
-    if not words:
-        return tally
-    return f"{' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)} ({tally})"
-
-
-def _cells(n: int) -> str:
-    return f"{n} cell{'' if n == 1 else 's'}"
-
-
-def _all(n: int) -> str:
-    return "the only cell" if n == 1 else f"all {_cells(n)}"
-
-
-def counts_line(report: Report) -> str:
-    """ "2 REGRESSION · 1 INCONCLUSIVE · 12 PASS", worst first; "no verdicts" when there are none."""
-    return " · ".join(f"{n} {status}" for status, n in report.counts.items()) or "no verdicts"
-
-
-def measured_line(report: Report) -> str:
-    """Cells measured and decided, and images made, each of what was planned."""
-    done, asked = report.measured, report.planned
-    line = f"{done.cells} of {asked.cells} cells measured, {done.decided} decided; {done.images} of {asked.images} images"
-    if done.images < asked.images and done.seconds is not None and asked.seconds is not None:
-        line += f", {done.seconds:.0f} s of about {asked.seconds:.0f} s that the whole plan takes"
-    return line
-
-
-def number(value: float | None, unit: str = "", *, signed: bool = False) -> str:
+def number(value: float | None, unit: str = "", *, signed: bool = False, words: Words = EN) -> str:
     """A number with its unit: three significant digits, one decimal for per cent and points, none for whole values.
 
     "ratio" is written ×1.06 and "share" as a per cent; None and non-finite values become a dash.
@@ -181,13 +41,13 @@ def number(value: float | None, unit: str = "", *, signed: bool = False) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING
     if unit == "share":
-        return number(value * 100, "%", signed=signed)
+        return number(value * 100, "%", signed=signed, words=words)
     digits = _digits(value, unit)
     sign = "+" if signed and value > 0 and unit != "ratio" else ""
     text = f"{sign}{digits}".replace("-", "−")
     if unit == "ratio":
         return f"×{text}"
-    return f"{text}{THIN}{unit}" if unit else text
+    return f"{text}{THIN}{words.name('unit', unit)}" if unit else text
 
 
 def _digits(value: float, unit: str) -> str:
@@ -201,25 +61,30 @@ def _digits(value: float, unit: str) -> str:
     return f"{float(text):.0f}".replace("-0", "0") if float(text) == round(float(text)) else text
 
 
-def span(low: float | None, high: float | None, unit: str = "") -> str:
+def span(low: float | None, high: float | None, unit: str = "", *, words: Words = EN) -> str:
     """ "1.04 to 1.12 s": the unit is said once, signs on both ends; a dash where there is neither end."""
     if low is None and high is None:
         return NOTHING
-    bare = "" if unit == "ratio" else f"{THIN}{'%' if unit == 'share' else unit}" if unit else ""
-    return f"{number(low, unit).removesuffix(bare)} to {number(high, unit)}"
+    return words("number.span", low=bare(low, unit, words=words), high=number(high, unit, words=words))
 
 
-def interval(finding: Finding) -> str:
+def bare(value: float | None, unit: str, *, words: Words = EN) -> str:
+    """A number without its unit, in the digits of that unit."""
+    said = "" if unit == "ratio" else f"{THIN}{'%' if unit == 'share' else words.name('unit', unit)}" if unit else ""
+    return number(value, unit, words=words).removesuffix(said)
+
+
+def interval(finding: Finding, *, words: Words = EN) -> str:
     """The interval of a claim with its confidence; a dash where the claim has none."""
     at = f" ({number(finding.confidence * 100)}{THIN}%)" if finding.confidence and finding.low is not None else ""
-    return f"{span(finding.low, finding.high, finding.unit)}{at}"
+    return f"{span(finding.low, finding.high, finding.unit, words=words)}{at}"
 
 
-def fresh(row: WordingRow) -> str:
+def fresh(row: WordingRow, *, words: Words = EN) -> str:
     """How a witness went on fresh seeds, the only estimate of how often it breaks: "breaks 5 of 5 fresh seeds (48 to 100 %)"."""
     if not row.tried:
-        return "no fresh seed gave a usable picture of the prompt as written"
-    return f"breaks {row.broke} of {row.tried} fresh seeds ({span(row.low, row.high, 'share')})"
+        return words("wording.none_fresh")
+    return words("wording.fresh", broke=row.broke, tried=row.tried, share=span(row.low, row.high, "share", words=words))
 
 
 def wording_lines(report: Report) -> list[str]:
@@ -237,21 +102,43 @@ def wording_lines(report: Report) -> list[str]:
     return lines
 
 
-def effect(finding: Finding) -> str:
+def effect(finding: Finding, *, words: Words = EN) -> str:
     """The effect with its unit, signed where it is a change of something."""
-    return number(finding.effect, finding.unit, signed=finding.baseline is not None or finding.unit == "points")
+    return number(finding.effect, finding.unit, signed=finding.baseline is not None or finding.unit == "points", words=words)
 
 
-def side(value: float | None, unit: str, gate: str) -> str:
+def side(value: float | None, unit: str, gate: str, *, words: Words = EN) -> str:
     """A value of one side. A change in points is one of percentages, and a relative change of latency one of seconds."""
     if gate == "latency" and unit == "%":
-        return number(value, "s")
-    return number(value, "%" if unit == "points" else unit)
+        return number(value, "s", words=words)
+    return number(value, "%" if unit == "points" else unit, words=words)
 
 
-def task_name(task: str) -> str:
+def task_name(task: str, *, words: Words = EN) -> str:
     """How a task is named in a table; the pool of all tasks is said to be one."""
-    return "all tasks, pooled" if task == POOLED else task
+    return words("cell.pooled") if task == POOLED else task
+
+
+def said(verdict: Verdict, *, words: Words) -> str:
+    """What the deciding claim's figures say, in the language of `words`; "" without a figure. The gate's own sentence says more, in English."""
+    one = verdict.finding
+    if one is None or (one.effect is None and one.candidate is None):
+        return ""
+    comma = words("answer.comma")
+    parts = [words(f"said.{verdict.status}", claim=words.name("claim", one.name))]
+    if one.baseline is not None and one.candidate is not None:
+        both = {
+            "baseline": side(one.baseline, one.unit, verdict.gate, words=words),
+            "candidate": side(one.candidate, one.unit, verdict.gate, words=words),
+        }
+        parts.append(words("said.both", **both))
+    if one.effect is not None:
+        parts.append(words("said.effect", effect=effect(one, words=words)))
+    if one.low is not None and one.high is not None:
+        parts.append(words("said.interval", interval=interval(one, words=words)))
+    if one.limit is not None:
+        parts.append(words("chart.limit", limit=number(one.limit, one.unit, words=words)))
+    return comma.join([*parts, f"n = {one.n}"])
 
 
 def anchor(*parts: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from swapgate.report import answer as answers
 from swapgate.report import model, phrases
 
 MOST_CELLS = 8
@@ -21,7 +22,7 @@ def summary_lines(data: model.Report | Mapping[str, Any], report_path: Path) -> 
     report = model.as_report(data)
     look = [verdict for verdict in report.worst_first if phrases.needs_a_look(verdict.status)]
     width = max((len(verdict.status) for verdict in look), default=0)
-    lines = [f"swapgate: {phrases.tidy(str(phrases.headline(report)))}", f"verdicts: {phrases.counts_line(report)}"]
+    lines = [f"swapgate: {phrases.tidy(str(answers.headline(report)))}", f"verdicts: {answers.counts_line(report)}"]
     lines += [f"  {verdict.status:<{width}}  {phrases.tidy(verdict.id)}: {_short(verdict.reason)}" for verdict in look[:MOST_CELLS]]
     if len(look) > MOST_CELLS:
         lines.append(f"  and {len(look) - MOST_CELLS} more to look at, in the report")
@@ -31,7 +32,7 @@ def summary_lines(data: model.Report | Mapping[str, Any], report_path: Path) -> 
     lines += [f"next: {command}" for command in commands[:MOST_COMMANDS]]
     if len(commands) > MOST_COMMANDS:
         lines.append(f"next: {len(commands) - MOST_COMMANDS} more, each with its cell in the report")
-    return [*lines, f"measured: {phrases.measured_line(report)}", f"report: {report_path.resolve().as_uri()}"]
+    return [*lines, f"measured: {answers.measured_line(report)}", f"report: {report_path.resolve().as_uri()}"]
 
 
 def _short(reason: str) -> str:

@@ -1,58 +1,44 @@
-"""What stands on the page and in which order: cells worst first, each with its exhibits; pictures; costs; wording."""
+"""What stands on the page and in which order: cells worst first, each with its exhibits; the heat map; pictures; wording; what can be accepted."""
 
 from __future__ import annotations
 
-import difflib
-import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from swapgate.gates.verdict import GATES, POOLED, WORST_FIRST, Status, Verdict
-from swapgate.report.charts import Bar, IntervalChart, MemoryChart, interval_chart, latency_bars, memory_chart
-from swapgate.report.model import CostPair, ImageRow, ModelFacts, Report, TaskFacts, WordingRow
-from swapgate.report.phrases import QUESTIONS, anchor, needs_a_look
-from swapgate.report.pictures import Album, Difference, Picture
+from swapgate.report.charts import Bar, IntervalChart, MemoryChart, interval_chart, latency_bars, margin, memory_chart
+from swapgate.report.gallery import Gallery, Pair, Reworded, galleries, pages, pair, reworded
+from swapgate.report.history import Line, Past, lines
+from swapgate.report.model import ImageRow, ModelFacts, Report, TaskFacts, WordingRow
+from swapgate.report.phrases import EN, anchor, needs_a_look, number
+from swapgate.report.pictures import Album
+from swapgate.report.strips import Strip, strip_of
+from swapgate.report.swap import Swap, costs_of, swaps
+from swapgate.report.words import Words
 
 MOST_WORDING = 24
 MOST_BROKEN = 6
-_MOST_COMPARED = 500_000  # pairs of pieces; two prompts of thousands of pieces in common take seconds to compare
 _EXHIBITS = 2
-Mark = Literal["same", "gone", "come"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """One request with its two pictures and their difference, ready to be shown."""
-
-    row: ImageRow
-    baseline: Picture | None
-    candidate: Picture | None
-    difference: Difference | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reworded:
-    """One rewording with its pictures; marks are the pieces of the new prompt, those taken out among them."""
-
-    row: WordingRow
-    before: Picture | None
-    after: Picture | None
-    marks: tuple[tuple[Mark, str], ...]
+_PICTURES = ("usability", "drift", "stability")
+_ACCEPT = ("swapgate", "baselines", "accept")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One verdict with all that explains it."""
+    """One verdict with all that explains it. margin: what is left to the limit, "" where that is not told; pictures: where all seeds are."""
 
     verdict: Verdict
     anchor: str
-    question: str
     chart: IntervalChart | None
+    strip: Strip | None
     pairs: tuple[Pair, ...]
     reworded: tuple[Reworded, ...]
     bars: tuple[Bar, ...]
     memory: MemoryChart | None
+    margin: str
+    pictures: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,43 +59,35 @@ class Heat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Strip:
-    """All seeds of one prompt in one language and wording."""
+class Acceptable:
+    """A cell that a run's draft can be accepted for; options: what its command says beside the run and the cell."""
 
-    language: str
-    edits: str
-    prompt: str
-    original: str
-    pairs: tuple[Pair, ...]
+    cell: Cell
+    options: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
-    """The pictures of one model and task; open where a cell of theirs needs a look."""
+class Accept:
+    """What the check-boxes make commands of. run: as the commands name it."""
 
-    model: str
-    task: str
-    anchor: str
-    open: bool
-    lost: int
-    total: int
-    strips: tuple[Strip, ...]
+    run: str
+    cells: tuple[Acceptable, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CostView:
-    """Latency and memory of one model and task."""
+class Filters:
+    """What can be chosen among, in the order in which it is shown."""
 
-    model: str
-    task: str
-    anchor: str
-    bars: tuple[Bar, ...]
-    memory: MemoryChart | None
+    statuses: tuple[Status, ...]
+    gates: tuple[str, ...]
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    languages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Everything the template needs beside the report itself."""
+    """Everything the template needs beside the report itself. witnesses: smallest rewordings that broke the model; wording: the others."""
 
     cells: tuple[Cell, ...]
     broken: tuple[Cell, ...]
@@ -117,19 +95,25 @@ class Page:
     commands: tuple[tuple[str, int], ...]
     sources: Mapping[str, str]
     heats: tuple[Heat, ...]
-    pictures: tuple[Pictures, ...]
-    costs: tuple[CostView, ...]
+    filters: Filters
+    galleries: tuple[Gallery, ...]
+    swaps: tuple[Swap, ...]
+    witnesses: tuple[Reworded, ...]
     wording: tuple[Reworded, ...]
     wording_more: int
+    history: tuple[Line, ...]
+    accept: Accept | None
     titles: Mapping[str, TaskFacts]
     missing: int
 
 
-def page(report: Report, album: Album) -> Page:
-    """The page of a report whose pictures are in `album`."""
-    cells = tuple(_cell(verdict, report, album) for verdict in report.worst_first)
+def page(report: Report, album: Album, words: Words = EN, past: Sequence[Past] = (), *, one_page: bool = False) -> Page:
+    """The page of a report whose pictures are in `album`. past: other runs' figures; one_page: all pictures on it, however many."""
+    places = pages(report, one_page=one_page)
+    cells = tuple(_cell(verdict, report, album, words, places) for verdict in report.worst_first)
     broken = [cell for cell in cells if needs_a_look(cell.verdict.status)]
     shas = {sha for row in report.images for sha in (row.baseline, row.candidate) if sha}
+    others = [row for row in report.wording if not row.smallest]
     return Page(
         cells=cells,
         broken=tuple(broken[:MOST_BROKEN]),
@@ -137,64 +121,64 @@ def page(report: Report, album: Album) -> Page:
         commands=_commands(broken),
         sources={cell.verdict.next: f"{cell.verdict.status} {cell.verdict.id}" for cell in reversed(broken)},
         heats=tuple(_heat(model, cells) for model in _models(report)),
-        pictures=tuple(_pictures(model, task, rows, report, album) for (model, task), rows in _by_task(report.images).items()),
-        costs=tuple(_cost(pair) for pair in report.costs),
-        wording=tuple(_reworded(row, album) for row in report.wording[:MOST_WORDING]),
-        wording_more=max(0, len(report.wording) - MOST_WORDING),
+        filters=_filters(report),
+        galleries=galleries(report, album, words.lang, one_page=one_page),
+        swaps=swaps(report, album, words.lang, one_page=one_page),
+        witnesses=tuple(reworded(row, album) for row in report.wording if row.smallest),
+        wording=tuple(reworded(row, album) for row in others[:MOST_WORDING]),
+        wording_more=max(0, len(others) - MOST_WORDING),
+        history=lines(past, report.run, words),
+        accept=_accept(cells),
         titles={task.id: task for task in report.tasks},
         missing=len(shas - album.pictures.keys()),
     )
 
 
-def word_marks(before: str, after: str) -> tuple[tuple[Mark, str], ...]:
-    """`after` in pieces that stayed, went or came; words in spaced scripts, characters in Chinese."""
-    one, other = _pieces(before), _pieces(after)
-    head = next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
-    if (len(one) - head) * (len(other) - head) > _MOST_COMPARED:
-        found: list[tuple[Mark, str]] = [("same", "".join(one[:head])), ("gone", "".join(one[head:])), ("come", "".join(other[head:]))]
-        return tuple((mark, text) for mark, text in found if text)
-    marks: list[tuple[Mark, str]] = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        if kind == "equal":
-            marks.append(("same", "".join(other[c:d])))
-            continue
-        marks += [("gone", "".join(one[a:b]))] if b > a else []
-        marks += [("come", "".join(other[c:d]))] if d > c else []
-    return tuple(marks)
-
-
-def _pieces(text: str) -> list[str]:
-    return re.findall(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]|[^\W\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]+|\s+|[^\w\s]", text)
-
-
-def _cell(verdict: Verdict, report: Report, album: Album) -> Cell:
-    pairs, reworded, costs = _exhibits(verdict, report, album)
+def _cell(verdict: Verdict, report: Report, album: Album, words: Words, places: Mapping[tuple[str, str], str]) -> Cell:
+    pairs, worded = _exhibits(verdict, report, album, words, places)
+    costs = costs_of(report, verdict.model, verdict.task)
+    finding = verdict.finding
+    room = margin(finding) if finding and not needs_a_look(verdict.status) else None
     return Cell(
         verdict=verdict,
         anchor=anchor("cell", verdict.gate, verdict.model, verdict.task),
-        question=QUESTIONS.get(verdict.gate, verdict.gate),
-        chart=interval_chart(verdict.finding) if verdict.finding else None,
+        chart=interval_chart(finding, words) if finding else None,
+        strip=strip_of(verdict, report, costs, words),
         pairs=pairs,
-        reworded=reworded,
-        bars=latency_bars(costs.baseline, costs.candidate) if costs and verdict.gate == "latency" else (),
-        memory=memory_chart(costs.baseline, costs.candidate) if costs and verdict.gate == "memory" else None,
+        reworded=worded,
+        bars=latency_bars(*costs, words) if verdict.gate == "latency" else (),
+        memory=memory_chart(*costs) if verdict.gate == "memory" else None,
+        margin=words("cell.margin", room=number(room, finding.unit, words=words)) if finding and room is not None else "",
+        pictures=_pictures(verdict, places, words),
     )
 
 
-def _exhibits(verdict: Verdict, report: Report, album: Album) -> tuple[tuple[Pair, ...], tuple[Reworded, ...], CostPair | None]:
-    """What shows the verdict: the pictures it hurt most, the rewordings, or the cost samples."""
+def _pictures(verdict: Verdict, places: Mapping[tuple[str, str], str], words: Words) -> str:
+    """Where the pictures of a cell are: of a pooled one those of its first task's page or the section of all."""
+    if verdict.gate not in _PICTURES:
+        return ""
+    if verdict.task == POOLED:
+        return "#pictures" if any(model == verdict.model for model, _ in places) else ""
+    if (verdict.model, verdict.task) not in places:
+        return ""
+    place = places[verdict.model, verdict.task]
+    return f"data/{place}.{words.lang}.html" if place else f"#{anchor('pictures', verdict.model, verdict.task)}"
 
-    def mine(row: ImageRow | WordingRow | CostPair) -> bool:
+
+def _exhibits(
+    verdict: Verdict, report: Report, album: Album, words: Words, places: Mapping[tuple[str, str], str]
+) -> tuple[tuple[Pair, ...], tuple[Reworded, ...]]:
+    """What shows the verdict: the pictures it hurt most, or the rewordings."""
+
+    def mine(row: ImageRow | WordingRow) -> bool:
         return row.model == verdict.model and verdict.task in (row.task, POOLED)
 
-    costs = next((pair for pair in report.costs if mine(pair) and pair.task == verdict.task), None)
     if verdict.gate == "stability":
-        rows = [row for row in report.wording if mine(row)][:_EXHIBITS]
-        return (), tuple(_reworded(row, album) for row in rows), costs
-    if verdict.gate not in ("usability", "drift"):
-        return (), (), costs
+        return (), tuple(reworded(row, album) for row in [row for row in report.wording if mine(row)][:_EXHIBITS])
+    if verdict.gate not in _PICTURES:
+        return (), ()
     found = sorted((row for row in report.images if mine(row) and not row.identical), key=lambda row: _harm(row, verdict))
-    return tuple(_pair(row, album) for row in found[:_EXHIBITS]), (), costs
+    return tuple(pair(row, album, places[row.model, row.task], words.lang) for row in found[:_EXHIBITS]), ()
 
 
 def _harm(row: ImageRow, verdict: Verdict) -> tuple[int, float]:
@@ -215,6 +199,33 @@ def _commands(cells: Iterable[Cell]) -> tuple[tuple[str, int], ...]:
         if cell.verdict.next:
             found[cell.verdict.next] = found.get(cell.verdict.next, 0) + 1
     return tuple(found.items())
+
+
+def _accept(cells: Sequence[Cell]) -> Accept | None:
+    """The cells whose next command is to accept; None where there are none."""
+    found, run = [], ""
+    for cell in cells:
+        try:
+            parts = shlex.split(cell.verdict.next)
+        except ValueError:  # a quotation that does not end: no command of ours
+            continue
+        if tuple(parts[:3]) == _ACCEPT and cell.verdict.id in parts:
+            run = next((part for part in parts if part.startswith("--run=")), run)
+            options = tuple(part for part in parts[3:] if part.startswith("--") and not part.startswith("--run="))
+            found.append(Acceptable(cell=cell, options=options))
+    return Accept(run=run, cells=tuple(found)) if found else None
+
+
+def _filters(report: Report) -> Filters:
+    verdicts = report.worst_first
+    gates = dict.fromkeys(verdict.gate for verdict in verdicts)
+    return Filters(
+        statuses=tuple(dict.fromkeys(verdict.status for verdict in verdicts)),
+        gates=tuple(sorted(gates, key=lambda gate: GATES.index(gate) if gate in GATES else len(GATES))),
+        models=tuple(dict.fromkeys(verdict.model for verdict in report.verdicts)),
+        tasks=tuple(dict.fromkeys(verdict.task for verdict in report.verdicts)),
+        languages=tuple(sorted({row.language for row in report.images} | {row.language for row in report.wording})),
+    )
 
 
 def _models(report: Report) -> list[ModelFacts]:
@@ -241,59 +252,6 @@ def _row_rank(row: HeatRow) -> list[int]:
 
 def _rank(status: Status) -> int:
     return WORST_FIRST.index(status)
-
-
-def _by_task(rows: Sequence[ImageRow]) -> dict[tuple[str, str], list[ImageRow]]:
-    found: dict[tuple[str, str], list[ImageRow]] = {}
-    for row in rows:
-        found.setdefault((row.model, row.task), []).append(row)
-    return found
-
-
-def _pictures(model: str, task: str, rows: Sequence[ImageRow], report: Report, album: Album) -> Pictures:
-    strips: dict[tuple[str, str, str], list[ImageRow]] = {}
-    for row in sorted(rows, key=lambda row: (bool(row.edits), row.language, row.edits, row.seed, row.index)):
-        strips.setdefault((row.language, row.edits, row.prompt), []).append(row)
-    look = any(
-        needs_a_look(verdict.status)
-        for verdict in report.verdicts
-        if verdict.gate in ("usability", "drift", "stability") and (verdict.model, verdict.task) == (model, task)
-    )
-    return Pictures(
-        model=model,
-        task=task,
-        anchor=anchor("pictures", model, task),
-        open=look,
-        total=len(rows),
-        lost=sum(bool(row.baseline_usable) and row.usable is False for row in rows),
-        strips=tuple(
-            Strip(language=language, edits=edits, prompt=prompt, original=found[0].original, pairs=tuple(_pair(row, album) for row in found))
-            for (language, edits, prompt), found in strips.items()
-        ),
-    )
-
-
-def _pair(row: ImageRow, album: Album) -> Pair:
-    return Pair(
-        row=row,
-        baseline=album.picture(row.baseline),
-        candidate=album.picture(row.candidate),
-        difference=album.difference(row.baseline, row.candidate),
-    )
-
-
-def _reworded(row: WordingRow, album: Album) -> Reworded:
-    return Reworded(row=row, before=album.picture(row.before), after=album.picture(row.after), marks=word_marks(row.prompt, row.reworded))
-
-
-def _cost(pair: CostPair) -> CostView:
-    return CostView(
-        model=pair.model,
-        task=pair.task,
-        anchor=anchor("cost", pair.model, pair.task),
-        bars=latency_bars(pair.baseline, pair.candidate),
-        memory=memory_chart(pair.baseline, pair.candidate),
-    )
 
 
 def leaves(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

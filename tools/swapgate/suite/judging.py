@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """The other arm of a cell: accepted baselines, or another model of the same run."""
+    """The other arm of a cell: accepted baselines, or another model of the same run.
+
+    chosen: for each of the tasks why this baseline was chosen, in their order; one entry for the other arm of an A/B run.
+    """
 
     arm: Arm | None
     null: Null | None
@@ -33,6 +36,7 @@ class Reference:
     no_cost: str
     baselines: tuple[Baseline, ...] = ()
     other_cohort: bool = False
+    chosen: tuple[str, ...] = ()
 
 
 def evidence(suite: Suite, model: str, task: str, until: int | None = None) -> Evidence:
@@ -49,7 +53,8 @@ def reference(suite: Suite, card: Card, tasks: Sequence[Task], until: int | None
     if other is not None:
         seen = suite.seen(other, len(suite.schedules[other.id].rounds) if until is None else until)
         how = "measured in turn" if suite.interleaved(card.id) else "measured one after the other: both did not fit into memory together"
-        return Reference(arm=arm(seen, tasks, other.id), null=None, accepted=f"{other.id} in this run, {how}", incomparable="", no_cost="")
+        said = f"{other.id} in this run, {how}"
+        return Reference(arm=arm(seen, tasks, other.id), null=None, accepted=said, incomparable="", no_cost="", chosen=(said,))
     return _accepted(suite, card, tasks)
 
 
@@ -145,6 +150,7 @@ def _accepted(suite: Suite, card: Card, tasks: Sequence[Task]) -> Reference:
         accepted=f"run {compared} stands for the baseline" if compared else choices[0].reason,
         other_cohort=bool(compared) and any(choice.no_cost and choice.others for choice in choices),
         baselines=found,
+        chosen=tuple(choice.reason for choice in choices),
         incomparable="; ".join(dict.fromkeys(choice.incomparable for choice in choices if choice.incomparable)),
         no_cost="; ".join(dict.fromkeys(choice.no_cost for choice in choices if choice.no_cost)),
     )

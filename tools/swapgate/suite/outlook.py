@@ -14,7 +14,6 @@ from typing import Any
 from swapgate.baselines.store import Store
 from swapgate.cards import Card
 from swapgate.config import Config
-from swapgate.gates.budget import CLAIMS
 from swapgate.gates.looks import look_rounds
 from swapgate.gates.policy import Policy, read_policy
 from swapgate.plan import Call, Plan, Request, rounds
@@ -24,7 +23,7 @@ from swapgate.suite.generate import null_turns
 from swapgate.suite.judging import recorded_edits
 from swapgate.suite.options import Options
 from swapgate.suite.planning import Setup, build_plan, prepare
-from swapgate.suite.prospect import GateAhead, Prospect
+from swapgate.suite.prospect import GateAhead, Prospect, Share, shares_of
 from swapgate.suite.session import budget_of_new, null_calls
 
 SCHEMA = 1
@@ -62,16 +61,6 @@ class Work:
     @property
     def images(self) -> int:
         return self.first + self.others + self.reworded
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """A gate's first part of the budget and what each of its tested claims may spend of it; fractions."""
-
-    gate: str
-    part: float
-    claims: int
-    each: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,12 +147,6 @@ def looks_of(setup: Setup, plan: Plan) -> int:
     if budget_of_new(setup) == "full":
         return 1
     return max((len(look_rounds(len(made))) for calls in plan.calls.values() if (made := rounds(calls))), default=1)
-
-
-def shares_of(false_alarms: float, models: int, gates: Sequence[str]) -> tuple[Share, ...]:
-    """How `gates.budget.settle` begins: models and gates share evenly, and the claims of a gate share its part."""
-    part = false_alarms / models / len(gates)
-    return tuple(Share(gate=gate, part=part, claims=CLAIMS[gate], each=part / CLAIMS[gate]) for gate in gates)
 
 
 def _prospect(card: Card, setup: Setup, plan: Plan, policy: Policy, known: Mapping[str, Earlier]) -> Prospect:

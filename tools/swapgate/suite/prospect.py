@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from swapgate.cards import Card
+from swapgate.gates.budget import CLAIMS
 from swapgate.gates.compose import plural
 from swapgate.gates.policy import Policy
 from swapgate.plan import Call, Request
@@ -22,6 +23,16 @@ class Spread:
     value: float
     said: str
     assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A gate's first part of the budget and what each of its tested claims may spend of it; fractions."""
+
+    gate: str
+    part: float
+    claims: int
+    each: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +121,9 @@ def closed(gate: str, prospect: Prospect, claims: Sequence[ClaimAhead]) -> GateA
 
 def halted(gate: str, prospect: Prospect, why: str) -> GateAhead:
     return GateAhead(gate=gate, model=prospect.card.id, alpha=prospect.policy.harm, claims=(), undecided=why)
+
+
+def shares_of(false_alarms: float, models: int, gates: Sequence[str]) -> tuple[Share, ...]:
+    """How `gates.budget.settle` begins: models and gates share evenly, and the claims of a gate share its part."""
+    part = false_alarms / models / len(gates)
+    return tuple(Share(gate=gate, part=part, claims=CLAIMS[gate], each=part / CLAIMS[gate]) for gate in gates)

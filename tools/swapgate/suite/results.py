@@ -22,6 +22,7 @@ from swapgate.runs.records import Generation, read_waited
 from swapgate.suite.environments import environment_of
 from swapgate.suite.judging import Reference, evidence, reference
 from swapgate.suite.planning import Cell
+from swapgate.suite.sight import sight
 from swapgate.suite.witnesses import WITNESS
 from swapgate.tasks import Task
 
@@ -82,6 +83,8 @@ def collect(suite: Suite, cells: Sequence[Cell]) -> dict[str, Any]:
         "images": [image for card in judged for image in _images(suite, card, held[card.id])],
         "costs": [cost for card in judged for cost in _costs(suite, card)],
         "wording": sorted(_wordings(suite, judged), key=lambda row: (row["change"], row["model"], row["task"])),
+        "nulls": [null for card in judged for null in _nulls(suite, card)],
+        "sight": [row for card in judged for row in sight(suite, card)],
         "comparison": [row for verdict in verdicts for row in _compared(verdict)] if suite.setup.against else [],
         "policy": asdict(suite.policy),
         "environment": suite.run.manifest["environment"],
@@ -159,7 +162,9 @@ def _model(suite: Suite, card: Card, held: Reference | None) -> dict[str, Any]:
             "load_seconds": loaded.seconds,
         }
     )
-    return {"id": card.id, "title": card.title, "licence": card.licence, "faults": list(card.faults), "baseline": against, "usable": usable, **facts}
+    why = {"chosen": dict(Counter(held.chosen)), "no_cost": held.no_cost} if held else {}
+    known = {"id": card.id, "title": card.title, "licence": card.licence, "faults": list(card.faults)}
+    return {**known, "baseline": against, "usable": usable, **why, **facts}
 
 
 def _suspects(suite: Suite, card: Card, held: Reference) -> Iterator[dict[str, Any]]:
@@ -230,10 +235,16 @@ def _compare_scores(ours: ImageScore | None, theirs: ImageScore | None) -> dict[
         "identical": bool(ours and theirs and ours.image == theirs.image),
         "usable": _usable(ours),
         "baseline_usable": _usable(theirs),
-        "failed": [name for name, held in sorted(ours.bits.items()) if not held] if ours else [],
+        "checks": sorted({*(ours.bits if ours else ()), *(theirs.bits if theirs else ())}),
+        "failed": _failed(ours),
+        "baseline_failed": _failed(theirs),
         "alignment": ours.normalised if ours else None,
         "baseline_alignment": theirs.normalised if theirs else None,
     }
+
+
+def _failed(score: ImageScore | None) -> list[str]:
+    return [name for name, held in sorted(score.bits.items()) if not held] if score else []
 
 
 def _usable(score: ImageScore | None) -> bool | None:
@@ -256,26 +267,28 @@ def _costs(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
         yield {"model": card.id, "task": task.id, "baseline": asdict(theirs) if theirs else None, "candidate": asdict(ours) if ours else None}
 
 
+def _nulls(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
+    """How far the accepted model is from itself, by task: what the pictures of this run are held against."""
+    for task in suite.setup.tasks[card.id]:
+        null = evidence(suite, card.id, task.id).null
+        if null and null.drifts:
+            figures = {name: [getattr(drift, name) for drift in null.drifts] for name in ("ssim", "psnr", "clip")}
+            yield {"model": card.id, "task": task.id, "processes": null.processes, **figures}
+
+
 def _wordings(suite: Suite, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
     """Each rewording's change of normalised alignment, and the smallest ones that broke the model."""
     for card in cards:
         scores = suite.recorded[card.id].scores
         requests = {request.pair: request for request, _ in suite.recorded[card.id].generations}
         originals = {score.original: score for score in scores if not score.edits}
+        theirs = _changes(suite, card)
         for score in scores:
             before = originals.get(score.original)
             if score.edits and before:
-                yield _wording(
-                    suite,
-                    card,
-                    before,
-                    score.edits,
-                    requests[score.pair].prompt,
-                    score.image,
-                    score.normalised - before.normalised,
-                    before.usable and not score.usable,
-                    smallest=False,
-                )
+                change, flip = score.normalised - before.normalised, before.usable and not score.usable
+                row = _wording(suite, card, before, score.edits, requests[score.pair].prompt, score.image, change, flip, smallest=False)
+                yield {**row, "baseline_change": theirs.get(score.pair)}
         witnesses = [
             event for event in suite.run.events() if event["event"] == WITNESS and event["model"] == card.id and event["original"] in originals
         ]
@@ -290,7 +303,16 @@ def _witness(suite: Suite, card: Card, before: ImageScore, event: Mapping[str, A
     low, high = clopper_pearson(broke, tried, suite.policy.alpha / 2 / witnesses) if tried else (None, None)
     change = event["change"] if fresh.get("change") is None else fresh["change"]
     row = _wording(suite, card, before, event["edits"], event["text"], event["after"], change, event.get("flip", True), smallest=True)
-    return {**row, "tried": tried, "broke": broke, "low": low, "high": high, "kept": event.get("kept", False)}
+    whole = "".join(event.get("pair", "").split("/", 4)[4:])  # task/language/seed/index/edits: the rewording that was shrunk
+    return {**row, "tried": tried, "broke": broke, "low": low, "high": high, "kept": event.get("kept", False), "whole": whole}
+
+
+def _changes(suite: Suite, card: Card) -> dict[str, float]:
+    """By pair, how much the same rewordings change the alignment of the other arm's pictures."""
+    held = reference(suite, card, suite.setup.tasks[card.id])
+    scores = held.arm.scores if held.arm else ()
+    written = {score.original: score for score in scores if not score.edits}
+    return {one.pair: one.normalised - written[one.original].normalised for one in scores if one.edits and one.original in written}
 
 
 def _wording(
@@ -316,10 +338,10 @@ def _wording(
 
 
 def _compared(verdict: Verdict) -> Iterator[dict[str, Any]]:
-    """Rows of the A/B table: who is better at what. a is the other arm, b the judged model."""
+    """Rows of the A/B table: who is better at what. a is the other arm, b the judged model; alignment is told as a change alone."""
     better = {Status.REGRESSION: "a", Status.IMPROVED: "b", Status.PASS: "same"}
     for finding in verdict.findings:
-        if finding.baseline is not None and finding.candidate is not None:
+        if (finding.baseline is not None and finding.candidate is not None) or finding.name == "alignment":
             yield {
                 "gate": verdict.gate,
                 "task": verdict.task,
@@ -332,5 +354,8 @@ def _compared(verdict: Verdict) -> Iterator[dict[str, Any]]:
                 "high": finding.high,
                 "unit": finding.unit,
                 "better": better.get(finding.status, "unclear"),
+                "confidence": finding.confidence,
+                "p": finding.p,
+                "decides": finding.decides,
                 "n": finding.n,
             }

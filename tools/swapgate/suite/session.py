@@ -135,7 +135,7 @@ class Suite:
         for cell in cells:
             self.verdict(cell)
         self.finish(cells)
-        return report.build(self.run.path, self.image_path)
+        return report.build(self.run.path, self.image_path, runs=self.runs_folder)
 
     def interleaved(self, model: str) -> bool:
         """Whether a model and the other arm of this A/B run were measured in turn, all along; not where another run is the other arm."""
@@ -149,6 +149,11 @@ class Suite:
         """The run's folder as a command should name it: relative to the project where it lies inside, else the whole path."""
         root = self.setup.config.root
         return str(self.run.path.relative_to(root)) if self.run.path.is_relative_to(root) else str(self.run.path)
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where the project keeps its runs, among which the report looks for the past."""
+        return self.setup.config.root / self.setup.config.runs
 
     def image_path(self, sha: str) -> Path | None:
         """The file of a picture, from the run or from the baselines it was held against; None when there is none."""
