@@ -43,7 +43,7 @@ def number(value: float | None, unit: str = "", *, signed: bool = False, words: 
     if unit == "share":
         return number(value * 100, "%", signed=signed, words=words)
     digits = _digits(value, unit)
-    sign = "+" if signed and value > 0 and unit != "ratio" else ""
+    sign = "+" if signed and value > 0 and unit != "ratio" and digits != "0" else ""
     text = f"{sign}{digits}".replace("-", "−")
     if unit == "ratio":
         return f"×{text}"
@@ -52,7 +52,8 @@ def number(value: float | None, unit: str = "", *, signed: bool = False, words: 
 
 def _digits(value: float, unit: str) -> str:
     size = abs(value)
-    if size and (size < 0.0005 or size >= 1e9):
+    tiny = size < 0.0005 and unit not in ("%", "points")  # of those nobody needs to know how far below a tenth they are
+    if size and (tiny or size >= 1e9):
         return f"{value:.2e}"
     if size >= 99.95 or unit in _WHOLE:
         return f"{value:,.0f}".replace(",", THIN)

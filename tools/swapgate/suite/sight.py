@@ -43,13 +43,21 @@ def sight(suite: Suite, card: Card) -> Iterator[dict[str, Any]]:
     policy = _policy(suite, card)
     for share in shares_of(policy.false_alarms, len(suite.setup.models), suite.setup.options.gates):
         if share.gate in asks:
-            yield _row(asks[share.gate](_prospect(suite, card, found, policy.at_most(share.each))))
+            yield _seen(share.gate, asks[share.gate], _prospect(suite, card, found, policy.at_most(share.each)))
 
 
 def _policy(suite: Suite, card: Card) -> Policy:
     """The policy of the look that said the last word: a run that stopped early has spent less of its budget."""
     looks, until = suite.schedules[card.id].looks, suite.judged[card.id].until
     return suite.policy.at_look(looks.index(until) + 1, len(looks)) if len(looks) > 1 and until in looks else suite.policy
+
+
+def _seen(gate: str, ask: Callable[[Prospect], GateAhead], prospect: Prospect) -> dict[str, Any]:
+    """The row of a gate; samples that the arithmetic has no answer for (every picture flipped without a change) have seen nothing."""
+    try:
+        return _row(ask(prospect))
+    except ValueError as error:
+        return {"gate": gate, "model": prospect.card.id, **_figures(None), "why": str(error)}
 
 
 def _row(ahead: GateAhead) -> dict[str, Any]:
