@@ -187,8 +187,10 @@ def test_report_builds_the_page_of_the_newest_run(
     Store(project / "baselines").put(accepted, made.load)
     seen = {}
 
-    def build(path: Path, source: Any) -> Path:
-        seen.update(path=path, own=source(draft.quality.scores[0].image), other=source(accepted.quality.scores[0].image), none=source("0" * 64))
+    def build(path: Path, source: Any, **how: Any) -> Path:
+        seen.update(
+            path=path, how=how, own=source(draft.quality.scores[0].image), other=source(accepted.quality.scores[0].image), none=source("0" * 64)
+        )
         return path / "report" / "index.html"
 
     monkeypatch.setattr(report, "build", build)
@@ -198,6 +200,25 @@ def test_report_builds_the_page_of_the_newest_run(
     assert run in seen["own"].parents
     assert project / "baselines" in seen["other"].parents
     assert seen["none"] is None
+    assert seen["how"] == {"lang": "en", "runs": project / ".swapgate" / "runs"}
+    assert main(["report", "--lang=zh"]) == 0
+    assert seen["how"]["lang"] == "zh"
+
+
+def test_report_in_one_file_warns_of_its_size(project: Path, made: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its path on stdout, the warning on stderr, both with --json."""
+    from swapgate import report
+    from swapgate.report.html import Single
+
+    run = made.run(project / ".swapgate" / "runs" / "r", made.draft())
+    found = Single(path=run / "report.html", size=60 * 2**20, warning="report.html: 60 MiB, above 50 MiB")
+    monkeypatch.setattr(report, "build_single", lambda *_, **__: found)
+    assert main(["report", "--single-file", "--lang=zh"]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(run / "report.html")
+    assert said.err == "warning: report.html: 60 MiB, above 50 MiB\n"
+    assert main(["report", "--single-file", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"report": str(found.path), "bytes": found.size, "warning": found.warning}
 
 
 def test_report_of_a_run_that_was_not_judged_says_what_to_do(project: Path, made: Any, capsys: pytest.CaptureFixture[str]) -> None:
