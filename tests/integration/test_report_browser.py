@@ -1,273 +1,420 @@
-"""The report in a real browser, from a file:// address: it is complete, quiet, safe, readable in both schemes, and fits a phone.
+"""The report in a real browser, from a file:// address: every view, by mouse and by keyboard, in both languages, quiet, safe and readable.
 
-The page runs no script and forbids any, so a second page holds it in a frame and looks in from outside. That needs
-`--allow-file-access-from-files`, which a reader does not need: the screenshots are taken without it.
+Most tests look at a made-up run that has every verdict, a past, and things to accept; the last ones at a run of the bundled model that was
+made here. What the browser would not do by itself (a script that writes, a request that leaves) is proved to be noticed.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
-import shutil
-import subprocess
-from html import unescape
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from swapgate import report as reporting
+from swapgate.report import phrases
 
-CHROMIUM = next((found for name in ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND"
-SETTLED = "--virtual-time-budget=5000"  # a screenshot waits for frames and pictures, however busy the machine is
-DARK = "--blink-settings=preferredColorScheme=0"
+HERE = Path(__file__).parent
 CELL = "cell-usability-standin-qwen-orange-cat"
-SAMPLE = Path(__file__).parents[1] / "unit" / "report" / "sample.py"
+PAIR = "pair-standin-qwen-orange-cat-en-1-0"
+WIDE = "[...document.querySelectorAll('body *')].filter((one) => !one.closest('svg, .scroll, nav ul, .hidden, .skip, thead, #stage') && one.getBoundingClientRect().right > innerWidth + 0.5).map((one) => one.tagName + '.' + one.className)"
+BROKEN = "[...document.images].filter((one) => one.complete && !one.naturalWidth).map((one) => one.src)"
 
+
+def module(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[name] = found  # frozen dataclasses look themselves up there
+    spec.loader.exec_module(found)
+    return found
+
+
+chrome = module("swapgate_test_browser", HERE / "browser.py")
+MISSING = next((name for name in ("playwright", "axe_playwright_python") if importlib.util.find_spec(name) is None), "")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install chromium to look at the report in a browser"),
+    pytest.mark.skipif(chrome.CHROMIUM is None, reason="no Chromium on this machine: install chromium to look at the report in a browser"),
+    pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} is not installed: pip install playwright axe-playwright-python"),
 ]
 
-# Lazy pictures load when they come near the window, so the frame is made as high as the page.
-LOOK = """<!doctype html><title>waiting</title><body style="margin:0"><iframe id="f" style="border:0;width:WIDTHpx;height:800px"></iframe><pre id="out"></pre>
-<script>
-const frame = document.getElementById("f");
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-frame.onload = async () => {
-  const page = frame.contentDocument, view = frame.contentWindow;
-  await wait(300);
-  const target = page.querySelector(":target");
-  const aimed = {id: target && target.id, top: target && target.getBoundingClientRect().top, scrolled: view.scrollY};
-  view.scrollTo(0, 0);
-  page.querySelectorAll("details").forEach((one) => { one.open = true; });
-  frame.style.height = page.documentElement.scrollHeight + 50 + "px";
-  for (let n = 0; n < 100 && [...page.images].some((one) => !one.complete); n++) await wait(50);
-  const wide = [...page.querySelectorAll("body *")].filter((one) => !one.closest("svg, .scroll, nav ul, .hidden, .skip, thead") &&
-    one.getBoundingClientRect().right > WIDTH + 0.5).map((one) => one.tagName + "." + one.className);
-  const top = page.querySelector("h1").getBoundingClientRect();
-  document.getElementById("out").textContent = JSON.stringify({
-    title: page.title, images: page.images.length, broken: [...page.images].filter((one) => !one.naturalWidth).map((one) => one.src),
-    scroll: page.documentElement.scrollWidth, wide, scripts: page.scripts.length, hostile: document.title,
-    background: view.getComputedStyle(page.body).backgroundColor, fonts: page.fonts.size,
-    aimed, answer: page.querySelector("h1").textContent, answerBottom: top.bottom,
-    unlabelled: [...page.querySelectorAll("svg")].filter((one) => !one.getAttribute("aria-label")).length,
-    flat: [...page.querySelectorAll("svg")].filter((one) => one.getBoundingClientRect().height < 10).length,
-    styled: view.getComputedStyle(page.querySelector(".chip")).borderRadius,
-    dead: [...page.querySelectorAll('a[href^="#"]')].filter((one) => !page.getElementById(one.getAttribute("href").slice(1))).map((one) => one.href),
-    cells: [...page.querySelectorAll(".cell")].length,
-  });
-};
-frame.src = "report/index.html#CELL";
-</script>"""
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chrome.launched() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def sample() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("swapgate_report_sample_for_browser", SAMPLE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module("swapgate_report_sample_for_browser", HERE.parent / "unit" / "report" / "sample.py")
 
 
 @pytest.fixture(scope="module")
-def run(sample, tmp_path_factory) -> Path:
-    """The sample run with its report, below a folder whose name has to be quoted in an address."""
-    folder = tmp_path_factory.mktemp("a run #1 猫") / "run"
-    folder.mkdir()
-    reporting.build(folder, sample.make(folder))
-    return folder
+def made(sample, tmp_path_factory) -> Path:
+    """The index of the made-up run, among five past ones, below a folder whose name has to be quoted in an address."""
+    runs = tmp_path_factory.mktemp("runs #1 猫")
+    run = runs / "now"
+    run.mkdir()
+    shelf = sample.make(run)
+    data = json.loads((run / "verdicts.json").read_text(encoding="utf-8"))
+    for day in range(5):
+        past = {**data, "images": [], "wording": [], "run": f"past-{day}", "created": f"2026-11-1{day}T00:00:00+00:00"}
+        (runs / f"past-{day}").mkdir()
+        (runs / f"past-{day}" / "verdicts.json").write_text(json.dumps(past), encoding="utf-8")
+    return reporting.build(run, shelf, runs=runs)
 
 
-def chromium(profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """One headless call in a new, empty profile."""
-    command = [str(CHROMIUM), *FLAGS, OFFLINE, f"--user-data-dir={profile}", "--enable-logging=stderr", "--hide-scrollbars", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+def visible(page: Any, selector: str) -> int:
+    return page.locator(f"{selector}:visible").count()
 
 
-def looked_at(run: Path, profile: Path, width: int, *options: str) -> tuple[dict[str, Any], str]:
-    """What the frame's page is like at `width` pixels, and what the browser said on its console."""
-    holder = run / f"look-{width}.html"
-    holder.write_text(LOOK.replace("WIDTH", str(width)).replace("CELL", CELL), encoding="utf-8")
-    done = chromium(
-        profile,
-        "--allow-file-access-from-files",
-        f"--window-size={max(width, 500)},900",
-        "--virtual-time-budget=20000",
-        "--dump-dom",
-        *options,
-        holder.as_uri(),
+@pytest.mark.parametrize(("name", "width", "dark"), [("index.html", 1280, False), ("index.zh.html", 390, True), ("index.html", 390, False)])
+def test_the_page_is_whole_quiet_and_accessible(browser, made, name, width, dark):
+    """In both languages, both schemes, on a desk and on a phone: nothing sticks out, pictures decode, axe-core finds nothing serious."""
+    with chrome.opened(browser, made.parent / name, width=width, dark=dark) as seen:
+        page = seen.page
+        assert page.locator("h1").inner_text().startswith("Do not upgrade:" if name == "index.html" else "不要升级：")
+        assert page.locator("h1").bounding_box()["y"] < 400, "the answer is seen without scrolling"
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) is dark
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        page.evaluate("for (const one of document.images) one.loading = 'eager'")
+        chrome.until(page, "[...document.images].every((one) => one.complete)")
+        assert page.evaluate("document.images.length") > 40
+        assert page.evaluate(BROKEN) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(WIDE) == []
+        assert (
+            page.evaluate(
+                "[...document.querySelectorAll('a[href^=\"#\"]')].filter((one) => one.hash.length > 1 && !document.getElementById(one.hash.slice(1))).length"
+            )
+            == 0
+        )
+        assert page.locator("svg[role=img]:not([aria-label])").count() == 0
+        assert seen.accessible() == []
+        assert (seen.strangers, seen.said) == ([], [])
+
+
+def test_filters_show_what_was_chosen_and_keep_it_in_the_address(browser, made):
+    """Verdict, gate, task, language and search, alone and together; the address opens the same view again."""
+    with chrome.opened(browser, made) as seen:
+        page = seen.page
+        page.locator("#filters [value=REGRESSION]").check()
+        assert visible(page, "article.cell") == 2
+        assert page.locator("#shown").inner_text() == "2 of 14 cells shown"
+        page.locator("#filters [value=usability]").check()
+        assert visible(page, "article.cell") == 1
+        assert page.locator(".heatcell:not(.dim)").count() == 1
+        assert page.url.endswith("#?status=REGRESSION&gate=usability")
+        address = page.url
+        page.get_by_role("button", name="Show all").click()
+        assert visible(page, "article.cell") == 14
+        page.locator("[name=task]").select_option("butterfly")
+        assert visible(page, "article.cell") == 3
+        assert visible(page, ".gallery") == 1
+        page.locator("[name=language]").select_option("zh")
+        assert visible(page, ".gallery .strip") == 1
+        page.locator("#filters [name=clear]").click()
+        page.locator("[name=q]").fill("mostly decode")
+        assert visible(page, "article.cell") == 1
+        page.goto("about:blank")
+        page.goto(address)
+        chrome.until(page, "document.querySelectorAll('article.cell:not([hidden])').length === 1")
+        assert seen.said == []
+
+
+def test_a_permalink_opens_what_it_names(browser, made):
+    """A cell below the bar on top, one in a closed fold, and one that the filters had hidden; every cell of the table has one."""
+    with chrome.opened(browser, made, f"#{CELL}") as seen:
+        page = seen.page
+        chrome.until(page, "scrollY > 500")
+        assert 20 <= page.locator(f"#{CELL}").bounding_box()["y"] <= 200
+        links = page.locator(".heatcell").evaluate_all("(all) => all.map((one) => one.hash.slice(1))")
+        assert len(links) == 14
+        assert links == [one for one in links if page.locator(f"article[id='{one}']").count() == 1]
+        page.locator("#filters [value=PASS]").check()
+        assert not page.locator(f"#{CELL}").is_visible()
+        page.evaluate(f"location.hash = '{CELL}'")
+        chrome.until(page, f"!document.getElementById('{CELL}').hidden")
+    with chrome.opened(browser, made, "#pair-standin-qwen-white-cup-zh-2-0") as seen:
+        seen.page.wait_for_selector("#stage[open]")
+        assert seen.page.locator("#stage-title").inner_text() == "white-cup"
+
+
+def test_the_stage_compares_by_keyboard_alone(browser, made):
+    """Enter opens it, arrows walk seeds and prompts, digits change the view, M magnifies, Escape goes back to where it was opened."""
+    with chrome.opened(browser, made) as seen:
+        page = seen.page
+        opener = page.locator(f"#{PAIR} a.open")
+        opener.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#stage[open]")
+        assert page.locator("#stage-place").inner_text() == "1 of 4"
+        assert page.locator("#seeds button").count() == 4
+        assert "✕ fails" in page.locator("#stage-checks").inner_text()
+        assert "橘猫" in page.locator("#stage-prompts").inner_text()
+        for key, mode in zip("2345", ("slider", "blend", "blink", "difference"), strict=True):
+            page.keyboard.press(key)
+            assert page.locator("#frames").get_attribute("data-mode") == mode
+        page.keyboard.press("2")
+        clip = "getComputedStyle(document.querySelector('[data-side=candidate] .pane')).clipPath"
+        before = page.evaluate(clip)
+        page.locator("[name=mix]").focus()
+        page.keyboard.press("End")
+        assert page.evaluate(clip) != before
+        assert page.locator("#stage-place").inner_text() == "1 of 4", "the slider's arrows are its own"
+        page.locator("#stage [name=close]").focus()
+        page.keyboard.press("m")
+        assert page.locator("[data-side=candidate] .glass").is_visible()
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#stage-place").inner_text() == "2 of 4"
+        page.keyboard.press("ArrowDown")
+        assert "zh" in page.locator("#stage-prompts .tag").first.inner_text()
+        assert seen.accessible() == []
+        page.keyboard.press("Escape")
+        assert not page.locator("#stage").is_visible()
+        assert page.evaluate("document.activeElement.className") == "open"
+        page.locator("#pair-standin-qwen-butterfly-en-3-0 [data-role=candidate]").click()
+        assert "64 × 64 → 96 × 96" in page.locator("#stage-sizes").inner_text()
+        assert (seen.strangers, seen.said) == ([], [])
+
+
+def test_the_keyboard_reaches_everything_in_order(browser, made):
+    """The first stop skips to the table; every stop is seen; links, fields and buttons are all on the way."""
+    with chrome.opened(browser, made) as seen:
+        page = seen.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        kinds = set()
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            kinds.add(page.evaluate("document.activeElement.tagName + (document.activeElement.name || '')"))
+        assert {"A", "CODE", "INPUTstatus", "INPUTgate", "SELECTtask", "INPUTq", "BUTTONclear"} <= kinds
+
+
+def test_the_other_language_is_a_link_away_and_keeps_the_place(browser, made):
+    """There and back again, at the same cell."""
+    with chrome.opened(browser, made, f"#{CELL}") as seen:
+        page = seen.page
+        page.locator("a.switch").click()
+        page.wait_for_url(f"**/index.zh.html#{CELL}")
+        assert page.evaluate("document.documentElement.lang") == "zh-Hans"
+        assert "只显示" in page.locator("#filters").get_attribute("aria-label")
+        page.locator("a.switch").click()
+        page.wait_for_url(f"**/index.html#{CELL}")
+        assert seen.said == []
+
+
+def test_chosen_cells_make_the_command_that_accepts_them(browser, made):
+    """Together in one line, with a reason where something got worse; nothing chosen, nothing shown."""
+    with chrome.opened(browser, made) as seen:
+        page = seen.page
+        assert not page.locator("#command").is_visible()
+        page.locator("#accepting [value='drift/standin-qwen/orange-cat']").check()
+        run = "--run=.swapgate/runs/2026-11-22-a1b2c3"
+        assert page.locator("#command").inner_text() == f"swapgate baselines accept {run} drift/standin-qwen/orange-cat"
+        page.locator("#accepting [value='latency/standin-qwen/all']").check()
+        said = page.locator("#command").inner_text()
+        assert said == f'swapgate baselines accept {run} --reason="why it may get worse" latency/standin-qwen/all drift/standin-qwen/orange-cat'
+        page.locator("#filters [value=NEW]").check()
+        page.locator("#accepting [name=none]").click()
+        page.locator("#accepting [name=every]").click()
+        assert page.locator("#command").inner_text() == f"swapgate baselines accept {run} stability/standin-qwen/butterfly"
+
+
+def test_without_a_script_the_same_facts_stand_there(browser, made):
+    """Every reason, figure and picture; nothing that would need the script, and the other language is still a link."""
+    with chrome.opened(browser, made, f"#{CELL}", script=False) as seen:
+        page = seen.page
+        data = json.loads((made.parents[1] / "verdicts.json").read_text(encoding="utf-8"))
+        words = " ".join(page.locator("main").text_content().split())
+        for verdict in data["verdicts"]:
+            assert " ".join(verdict["reason"].split()) in words
+        assert page.locator("#filters").is_hidden()
+        assert visible(page, "#accepting input") == 0
+        assert page.locator("#accepting noscript").count() == 1
+        assert visible(page, f"#{PAIR} img") == 3
+        assert page.locator("a.switch").is_visible()
+        assert 0 <= page.locator(f"#{CELL}").bounding_box()["y"] <= 200
+        assert seen.strangers == []
+
+
+def test_a_frame_that_may_run_no_script_shows_the_page(browser, made):
+    """Jenkins and others show artefacts in a sandbox."""
+    holder = made.parents[1] / "sandbox.html"
+    holder.write_text('<body><iframe sandbox src="report/index.html" style="width:900px;height:700px"></iframe>', encoding="utf-8")
+    with chrome.opened(browser, holder) as seen:
+        frame = seen.page.frame_locator("iframe")
+        assert frame.locator("h1").inner_text().startswith("Do not upgrade")
+        assert frame.locator(".chip").first.evaluate("(one) => getComputedStyle(one).borderRadius") == "99px"
+
+
+def test_the_browser_would_have_told(browser, tmp_path):
+    """The control: a page that asks a network, one that breaks its policy, and one that a screen reader cannot use are found out."""
+    page = tmp_path / "bad.html"
+    page.write_text(
+        '<!doctype html><meta http-equiv="Content-Security-Policy" content="script-src \'none\'"><link rel="stylesheet" href="http://127.0.0.1:9/a.css">'
+        '<script>document.title = "owned"</script><img src="data:,"><input>',
+        encoding="utf-8",
     )
-    found = re.search(r'<pre id="out">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
-    assert found.group(1), f"the page was not loaded: {done.stderr[-2000:]}"
-    return json.loads(unescape(found.group(1))), done.stderr
+    with chrome.opened(browser, page) as seen:
+        assert seen.strangers == ["http://127.0.0.1:9/a.css"]
+        assert any("Content Security Policy" in line for line in seen.said)
+        assert any(line.startswith("image-alt") for line in seen.accessible())
+        assert any(line.startswith("label") for line in seen.accessible())
+
+
+def hostile() -> list[str]:
+    """Over two hundred texts that try to be something else: markup, scripts, templates, paths, directions, invisible and broken characters."""
+    payloads = [
+        "<script>document.title='owned'</script>",
+        '"><img src=x onerror="document.title=\'owned\'">',
+        "' onmouseover='document.title=1' x='",
+        "<svg/onload=document.title='owned'>",
+        "</style><style>*{display:none}</style>",
+        "</script><script>alert(1)</script>",
+        "<iframe src='javascript:alert(1)'></iframe>",
+        "<base href='http://example.com/'>",
+        "<meta http-equiv=refresh content='0;url=http://example.com'>",
+        "<a href='javascript:alert(1)'>click</a>",
+        "<!-- comment --> <![CDATA[ cdata ]]>",
+        "&lt;b&gt; &amp;amp; &#x3c;script&#x3e;",
+        "{{ 7 * 7 }} {% raw %} ${7*7} #{7*7}",
+        "`rm -rf /` $(touch x) ; echo 'x' | cat",
+        "../../etc/passwd\\..\\windows",
+        "data:text/html,<script>alert(1)</script>",
+        "<details open ontoggle=alert(1)>",
+        "<math><mi xlink:href='javascript:alert(1)'>x</mi></math>",
+        "]]>\"'--></textarea></title></noscript>",
+        "<link rel=stylesheet href=http://example.com/a.css>",
+    ]
+    wrapped = [
+        "{}",
+        "\u202e{}\u202c",
+        "\u2067{}\u2069",
+        "a\u200b{}\ufeffb",
+        "一只猫{}的图",
+        "\x1b[31m{}\x07",
+        "{}\r\n\t{}",
+        "e\u0301\u0301\u0301\u0301\u0301\u0301{}",
+        "\ud800{}",
+        "{}" + "x" * 90,
+        "%3C{}%3E",
+    ]
+    return [frame.replace("{}", payload) for payload, frame in itertools.product(payloads, wrapped)]
+
+
+def test_hostile_texts_are_shown_as_text(browser, sample, tmp_path):
+    """220 of them as prompts, rewordings, errors, names of runs, models, tasks, checks and versions: all are read, none does anything."""
+    texts = hostile()
+    assert len(set(texts)) >= 200
+    shelf = sample.make(tmp_path)
+    data = json.loads((tmp_path / "verdicts.json").read_text(encoding="utf-8"))
+    row = data["images"][0]
+    data["images"] = [
+        {
+            **row,
+            "seed": n,
+            "task": texts[n % 7] if n % 20 == 0 else "orange-cat",
+            "prompt": text,
+            "original": texts[n - 1],
+            "edits": text,
+            "failed": [text],
+            "failure": text,
+            "language": "en",
+        }
+        for n, text in enumerate(texts)
+    ]
+    data["wording"] = [{**data["wording"][n % 2], "reworded": text, "edits": text, "kinds": [text]} for n, text in enumerate(texts[:20])]
+    data["verdicts"] = [{**verdict, "reason": texts[n], "next": texts[n + 20]} for n, verdict in enumerate(data["verdicts"])]
+    data["models"][0].update(
+        title=texts[0], device_name=texts[1], licence=texts[2], baseline=texts[3], versions={texts[4]: texts[5]}, chosen={texts[6]: 2}
+    )
+    data["suspects"] = [{"model": texts[7], "what": texts[8], "baseline": texts[9], "candidate": texts[10]}]
+    data["tasks"] = [{"id": texts[n], "title": {"en": texts[n]}, "prompts": {"en": texts[n + 1], "zh": texts[n + 2]}} for n in range(7)]
+    data.update(command=texts[11], warnings=texts[12:20], policy={texts[20]: texts[21]}, environment={texts[22]: [texts[23]]})
+    (tmp_path / "verdicts.json").write_text(json.dumps(data), encoding="utf-8")
+    index = reporting.build(tmp_path, shelf)
+    for name in ("index.html", "index.zh.html"):
+        with chrome.opened(browser, index.parent / name) as seen:
+            page = seen.page
+            shown = page.locator("body").text_content()
+            wanted = [phrases.shown(text).encode("utf-8", "replace").decode() for text in texts]
+            assert [text for text in wanted if text not in shown] == []
+            assert "owned" not in page.title()
+            assert (
+                page.locator(
+                    "iframe, object, embed, form, base, link[rel=stylesheet], [onerror], [onload], [onmouseover], a[href^=javascript]"
+                ).count()
+                == 0
+            )
+            assert page.locator("script").count() == 2, "the page's own, allowed by their hashes"
+            page.locator("figure.pair a.open").first.click()
+            for _ in range(3):
+                page.keyboard.press("ArrowRight")
+            assert page.locator("#stage-caption").inner_text()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+            assert (seen.strangers, seen.said) == ([], [])
 
 
 @pytest.fixture(scope="module")
-def wide(run, tmp_path_factory) -> tuple[dict[str, Any], str]:
-    return looked_at(run, tmp_path_factory.mktemp("wide"), 1280)
+def real_run(real_project, tmp_path_factory) -> Path:
+    """Two tasks of the bundled model with a fault planted, in turn with the model itself: a swap that should not happen."""
+    project = real_project(tmp_path_factory.mktemp("real report"))
+    project.card("worse", "no-guidance")
+    project.seeds(2)
+    run = project.run("swap", "--model=worse", "--against=standin-qwen", "--lang=zh")
+    assert run.status in (0, 1), run.output[-2000:]
+    return run.path
 
 
-@pytest.fixture(scope="module")
-def narrow(run, tmp_path_factory) -> tuple[dict[str, Any], str]:
-    return looked_at(run, tmp_path_factory.mktemp("narrow"), 400)
+def test_a_real_swap_is_told_task_by_task_with_pictures_and_costs(browser, real_run):
+    """Who is better at what, what an image costs, and the first seed of every prompt; Chinese first, as --lang=zh asked."""
+    with chrome.opened(browser, real_run / "report" / "index.html", "#swap") as seen:
+        page = seen.page
+        assert page.evaluate("document.documentElement.lang") == "zh-Hans"
+        assert page.locator(".versus tbody tr").count() == 3
+        assert "每小时张数" in page.locator(".costs").inner_text()
+        assert page.locator(".duel figure.pair").count() == 4
+        assert page.locator(".sight .seen").count() >= 3
+        assert page.locator("#cells ~ div svg.dots").count() > 3
+        page.locator(".duel a.open").first.click()
+        page.keyboard.press("5")
+        assert page.locator("[data-side=difference] img").is_visible()
+        page.keyboard.press("Escape")
+        page.evaluate("for (const one of document.images) one.loading = 'eager'")
+        chrome.until(page, "[...document.images].every((one) => one.complete)")
+        assert page.evaluate(BROKEN) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+        assert seen.accessible() == []
+        assert (seen.strangers, seen.said) == ([], [])
 
 
-def shot(run: Path, folder: Path, width: int, height: int, *options: str) -> np.ndarray:
-    """A screenshot of the page itself, opened as a reader opens it; (height, width, 3) uint8."""
-    target = folder / "shot.png"
-    done = chromium(
-        folder / "profile", f"--window-size={width},{height}", f"--screenshot={target}", SETTLED, *options, (run / "report" / "index.html").as_uri()
-    )
-    assert complaints(done.stderr) == []
-    with Image.open(target) as image:
-        return np.asarray(image.convert("RGB"))
+def test_a_real_run_in_one_file_is_the_same_page_on_a_phone(browser, real_run):
+    """With thumbnails inside, and nothing beside it."""
+    from swapgate.runs.folder import RunFolder
 
-
-def test_every_picture_is_shown(wide):
-    """From a file:// address and under the page's own policy, all pictures decode."""
-    seen, _ = wide
-    assert seen["images"] > 40
-    assert seen["broken"] == []
-
-
-def test_the_answer_is_seen_without_scrolling(wide, narrow):
-    """On a desk and on a phone the first screen says yes or no."""
-    for seen, _ in (wide, narrow):
-        assert seen["answer"].startswith("Do not upgrade:")
-        assert seen["answerBottom"] < 400
-
-
-def complaints(said: str) -> list[str]:
-    """What the browser's console says of a page: policies that were broken, errors of parsing."""
-    return [line for line in said.splitlines() if "CONSOLE" in line]
-
-
-def asked(log: Path) -> set[str]:
-    """Addresses that a file:// page asked a network for, from Chromium's network log; the browser's own errands left out."""
-    events = json.loads(log.read_text(encoding="utf-8"))["events"]
-    params = [event.get("params", {}) for event in events]
-    return {one["url"] for one in params if "url" in one and str(one.get("network_isolation_key", "")).startswith("file:")}
-
-
-def test_nothing_is_asked_of_a_network(run, tmp_path):
-    """No request leaves the page, whatever is on it."""
-    log = tmp_path / "net.json"
-    chromium(
-        tmp_path / "profile",
-        f"--log-net-log={log}",
-        "--virtual-time-budget=5000",
-        "--window-size=1280,9000",
-        f"--screenshot={tmp_path / 'shot.png'}",
-        (run / "report" / "index.html").as_uri(),
-    )
-    assert asked(log) == set()
-
-
-def test_the_policy_has_nothing_to_complain_of(wide, narrow):
-    """The one style sheet is allowed by its hash; no font, script or handler is refused because there is none."""
-    for seen, said in (wide, narrow):
-        assert complaints(said) == []
-        assert seen["fonts"] == 0
-
-
-def test_the_browser_would_have_told(tmp_path):
-    """The control of the two tests above: a page that asks a network, and one that breaks its policy, are found out."""
-    net, style, log = tmp_path / "net.html", tmp_path / "style.html", tmp_path / "net.json"
-    net.write_text('<!doctype html><link rel="stylesheet" href="http://example.com/a.css"><p>text', encoding="utf-8")
-    style.write_text(
-        '<!doctype html><meta http-equiv="Content-Security-Policy" content="style-src \'none\'"><style>p { color: red }</style>', encoding="utf-8"
-    )
-    chromium(tmp_path / "a", f"--log-net-log={log}", "--virtual-time-budget=3000", "--dump-dom", net.as_uri())
-    assert asked(log) == {"http://example.com/a.css"}
-    assert complaints(chromium(tmp_path / "b", "--virtual-time-budget=3000", "--dump-dom", style.as_uri()).stderr)
-
-
-def test_hostile_prompts_did_not_run(wide):
-    """The prompt that sets the title is text: nothing ran, and there is nothing that could."""
-    seen, _ = wide
-    assert seen["scripts"] == 0
-    assert seen["title"].startswith("Do not upgrade")
-    assert seen["hostile"] == "waiting"
-
-
-def test_nothing_sticks_out_at_either_width(wide, narrow):
-    """No sideways scrolling of the page; only tables that scroll by themselves may be wider."""
-    for (seen, _), width in ((wide, 1280), (narrow, 400)):
-        assert seen["scroll"] <= width
-        assert seen["wide"] == []
-
-
-def test_cells_charts_and_links_are_there(wide):
-    """Fourteen cells with their drawings, every fragment with its target, the style sheet allowed by its hash."""
-    seen, _ = wide
-    assert seen["cells"] == 14
-    assert seen["dead"] == []
-    assert (seen["unlabelled"], seen["flat"]) == (0, 0)
-    assert seen["styled"] == "99px"
-
-
-def test_a_frame_that_may_not_run_scripts_shows_the_same_page(run, tmp_path):
-    """Jenkins and others show artefacts in a sandbox; the page has no script to lose."""
-    (run / "sandbox.html").write_text(
-        '<body style="margin:0"><iframe sandbox src="report/index.html" style="border:0;width:900px;height:700px"></iframe>', encoding="utf-8"
-    )
-    target = tmp_path / "sandbox.png"
-    chromium(tmp_path / "profile", "--window-size=900,700", f"--screenshot={target}", SETTLED, (run / "sandbox.html").as_uri())
-    direct = shot(run, tmp_path, 900, 700)
-    with Image.open(target) as image:
-        framed = np.asarray(image.convert("RGB"))
-    apart = np.abs(framed[:300].astype(int) - direct[:300].astype(int)).mean()
-    assert apart < 6, "the top of the page looks the same"
-
-
-def test_both_colour_schemes_are_drawn(run, tmp_path):
-    """Light is light and dark is dark, and in both something stands on the ground."""
-    grounds = {}
-    for name, options in (("light", ()), ("dark", (DARK,))):
-        folder = tmp_path / name
-        folder.mkdir()
-        pixels = shot(run, folder, 1280, 900, *options)
-        grounds[name] = pixels[2, 2].mean()
-        assert pixels.std() > 15
-    assert grounds["light"] > 200
-    assert grounds["dark"] < 60
-
-
-def test_a_link_to_a_cell_opens_at_that_cell(wide, narrow):
-    """#cell-gate-model-task scrolls to the cell, below the bar that stays on top."""
-    for seen, _ in (wide, narrow):
-        assert seen["aimed"]["id"] == CELL
-        assert seen["aimed"]["scrolled"] > 800
-        assert 40 <= seen["aimed"]["top"] <= 130
-
-
-def test_pictures_of_the_first_cells_are_really_painted(run, sample, tmp_path):
-    """The colour of the lost cat is on the screen, not only in the file."""
-    pixels = shot(run, tmp_path, 1280, 1200).astype(int)
-    wanted = sample.scene(1, "orange-cat", shift=1, hue=0.3)
-    disc = wanted.reshape(-1, 3)[wanted.reshape(-1, 3).max(axis=1).argmax()].astype(int)
-    blue = (
-        wanted[(wanted[..., 2].astype(int) - wanted[..., 0] > 100)].mean(axis=0)
-        if (wanted[..., 2].astype(int) - wanted[..., 0] > 100).any()
-        else disc
-    )
-    assert (np.abs(pixels - blue).sum(axis=2) < 20).sum() > 200
+    run = RunFolder.open(real_run)
+    single = reporting.build_single(real_run, run.image_path)
+    run.close()
+    alone = single.path.rename(real_run.parent / "alone.html")
+    with chrome.opened(browser, alone, width=390) as seen:
+        page = seen.page
+        assert page.locator(".versus").count() == 1
+        page.evaluate("for (const one of document.images) one.loading = 'eager'")
+        chrome.until(page, "[...document.images].every((one) => one.complete)")
+        assert page.evaluate(BROKEN) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.evaluate(WIDE) == []
+        assert {url.split(":")[0] for url in seen.asked} <= {"file", "data"}
+        assert len([url for url in seen.asked if url.startswith("file:")]) == 1
+        assert seen.said == []

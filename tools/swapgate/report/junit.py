@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from swapgate.canonical import write_atomic
 from swapgate.gates.verdict import DECIDED, RED, Status, Verdict
-from swapgate.report import model, phrases
+from swapgate.report import answer, model, phrases
 from swapgate.report.phrases import tidy
 
 NO_VERDICT = "NO_VERDICT"  # type of the error of a gate test that ended before its verdict
@@ -100,10 +100,10 @@ def _describe(suite: ET.Element, data: Mapping[str, Any], exit_status: int) -> N
         rows += [
             ("run", report.run),
             ("against", report.against),
-            ("answer", str(phrases.headline(report))),
-            ("verdicts", phrases.counts_line(report)),
+            ("answer", str(answer.headline(report))),
+            ("verdicts", answer.counts_line(report)),
         ]
-        rows += [("measured", phrases.measured_line(report))]
+        rows += [("measured", answer.measured_line(report))]
     for name, value in rows:
         ET.SubElement(found, "property", name=f"swapgate.{name}", value=tidy(value))
 
