@@ -102,6 +102,12 @@ def data(shelf: Shelf) -> dict[str, Any]:
         "costs": list(_costs()),
         "wording": _wording(shelf),
         "comparison": [],
+        "nulls": [{"model": MODEL, "task": "orange-cat", "processes": 4, "ssim": [1.0, 0.997, 1.0, 0.994], "psnr": [100.0] * 4, "clip": [1.0] * 4}],
+        "sight": [
+            _seen("latency", 8.1, 5.0, "%", claim="total"),
+            _seen("usability", 18.4, 5.0, "points", claim="difference"),
+            _seen("drift", None, None, "", why="4 repeats tell nothing"),
+        ],
         "policy": {"alpha": 0.05, "false_alarms": 0.01, "latency_floor": 0.05, "usability_drop": 0.05},
         "environment": {
             "python": "3.12.4",
@@ -111,6 +117,10 @@ def data(shelf: Shelf) -> dict[str, Any]:
             "git": {"commit": "c602003", "dirty": False},
         },
     }
+
+
+def _seen(gate: str, smallest: float | None, limit: float | None, unit: str, *, claim: str = "", why: str = "") -> dict[str, Any]:
+    return {"model": MODEL, "gate": gate, "claim": claim, "smallest": smallest, "limit": limit, "unit": unit, "n": 24, "why": why}
 
 
 def _model() -> dict[str, Any]:
@@ -127,6 +137,8 @@ def _model() -> dict[str, Any]:
         "versions": {"torch": "2.15.0", "transformers": "5.23.0"},
         "load_seconds": 1.84,
         "baseline": "standin-qwen/cpu, accepted 2026-10-30, same cohort",
+        "chosen": {"accepted for this cohort (cpu) on 2026-10-30 from run r1": 2, "quality is held against the one for any hardware": 1},
+        "no_cost": "",
         "usable": {"en": [9, 12], "zh": [11, 12]},
     }
 
@@ -312,7 +324,9 @@ def _image(shelf: Shelf, task: str, language: str, seed: int, prompt: str) -> di
         "clip": 1.0 if same else 0.96,
         "usable": not lost,
         "baseline_usable": True,
+        "checks": ["alignment", "facet:colour", "health:noise"],
         "failed": ["facet:colour"] if lost else [],
+        "baseline_failed": [],
         "alignment": 0.58 if lost else 0.94,
         "baseline_alignment": 0.95,
         "failure": None,

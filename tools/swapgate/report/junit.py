@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from swapgate.canonical import write_atomic
 from swapgate.gates.verdict import DECIDED, RED, Status, Verdict
-from swapgate.report import answer, model, phrases
+from swapgate.report import answer, model
 from swapgate.report.phrases import tidy
 
 NO_VERDICT = "NO_VERDICT"  # type of the error of a gate test that ended before its verdict
