@@ -100,10 +100,10 @@ def test_a_part_has_the_fields_of_its_dataclass(name: str) -> None:
 
 
 def test_the_top_has_the_fields_of_the_report() -> None:
-    """And the number of the schema, which no field holds. Keys that only the page's setup reads are listed by their name."""
+    """And the number of the schema, which no field holds. What came later under the same number is not required."""
     fields = {field.name for field in dataclasses.fields(model.Report)}
-    assert fields | {"schema"} <= set(SCHEMA["properties"])
-    assert set(SCHEMA["properties"]) == set(SCHEMA["required"])
+    assert fields | {"schema"} <= set(SCHEMA["properties"]), "publish it: tools/swapgate/report/verdicts.schema.json"
+    assert set(SCHEMA["required"]) <= set(SCHEMA["properties"])
 
 
 def test_words_are_those_of_the_verdicts() -> None:
