@@ -213,6 +213,13 @@ def test_guidance_switched_off_is_red_whatever_the_pictures(build: Any) -> None:
         assert verdict.next == "pytest tests/gates/test_drift.py --model=m"
 
 
+def test_half_the_steps_of_a_server_are_no_guidance_that_is_off(build: Any) -> None:
+    """A ComfyUI server tells steps, of which there are as many with guidance as without."""
+    verdict = judge(build.evidence(replace(build.arm(forwards=((8, 4),) * 4), pipeline="comfyui"), None), POLICY)
+    assert "the recipe did not run as declared: 4 steps where the card expects 8, in 4 of 4 calls" in verdict.reason
+    assert named(verdict, "forwards").status is Status.REGRESSION
+
+
 def test_the_right_number_of_forwards_is_stated(build: Any) -> None:
     """Other wrong counts are named as such."""
     right = judge(build.evidence(build.arm(forwards=((16, 16),)), build.arm(), drifts=(build.drift(identical=True),)), POLICY)

@@ -20,6 +20,8 @@ from swapgate.gates.resampling import sign_flip
 from swapgate.gates.statistics import conformal_limit, conformal_rank, exceedance_p, holm, rate_upper
 from swapgate.gates.verdict import RED, Finding, Status, Verdict
 
+_TELL_STEPS = ("comfyui",)  # `Arm.pipeline` of servers that tell the steps of their samplers, and no forwards
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -82,16 +84,20 @@ def _seedless(evidence: Evidence) -> Finding | None:
 
 
 def _forwards(arm: Arm) -> list[Finding]:
-    """Whether the recipe really ran: with guidance off a model runs half the forwards and paints other pictures."""
+    """Whether the recipe really ran: with guidance off a model runs half the forwards and paints other pictures.
+
+    A server that tells its steps and not its forwards has as many with guidance as without.
+    """
     if not arm.forwards:
         return []
     wrong = [(asked, seen) for asked, seen in arm.forwards if asked != seen]
     asked, seen = wrong[0] if wrong else arm.forwards[0]
-    reason = f"{plural(len(arm.forwards), 'call')} ran {seen} transformer forwards each, as the card expects"
+    noun = "steps" if arm.pipeline in _TELL_STEPS else "transformer forwards"
+    reason = f"{plural(len(arm.forwards), 'call')} ran {seen} {noun} each, as the card expects"
     if wrong:
-        why = "guidance was off" if asked == 2 * seen else "the recipe did not run as declared"
+        why = "guidance was off" if asked == 2 * seen and arm.pipeline not in _TELL_STEPS else "the recipe did not run as declared"
         calls = plural(len(arm.forwards), "call")
-        reason = f"{why}: {seen} transformer forwards where the card expects {asked}, in {len(wrong)} of {calls}"
+        reason = f"{why}: {seen} {noun} where the card expects {asked}, in {len(wrong)} of {calls}"
     return [
         claim(
             "forwards",

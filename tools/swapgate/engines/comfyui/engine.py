@@ -18,7 +18,7 @@ from swapgate.engines.comfyui.binding import Binding, address_of, bind
 from swapgate.engines.comfyui.events import Events
 from swapgate.engines.comfyui.measuring import QueueOthers, figures, meters_of
 from swapgate.engines.comfyui.server import Picture, Server, pictures_of
-from swapgate.engines.comfyui.started import ServerDied, Started
+from swapgate.engines.comfyui.started import Started
 from swapgate.engines.comfyui.watch import Watch
 from swapgate.engines.registry import Setting
 from swapgate.engines.servers.address import Address
@@ -154,48 +154,52 @@ class ComfyEngine:
             client.close()
 
     def _run(self, request: Request, pictures: int, clock: StageClock, deadline: float, *, first: bool) -> Watch:
-        """One prompt from its POST to its end; taken back from the server where that does not come in time, or at all."""
-        self._events.open()
+        """One prompt from its POST to its end."""
         self._number += 1
         graph = self._binding.filled(request, pictures, f"{self._client_id}-{self._number}", self._files)
-        prompt = self._server.submit(graph, self._client_id)
-        self._others.own.add(prompt)
-        watch = Watch(self._binding, prompt, clock, counts=first)
         try:
+            self._events.open()
+            prompt = self._server.submit(graph, self._client_id)
+            self._others.own.add(prompt)
+            watch = Watch(self._binding, prompt, clock, counts=first)
             self._follow(watch, deadline)
-        except BaseException:
-            watch.close()
+        except ServerFailed as failed:
             self._failed = True
-            with contextlib.suppress(ServerFailed):
-                self._server.take_back(prompt)
+            self._check_started(failed)
+            raise
+        except Exception:
+            self._failed = True
             raise
         self._others.saw(watch.others)
         return watch
 
     def _follow(self, watch: Watch, deadline: float) -> None:
-        while not watch.done:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                said = f"not done within {BEFORE_HOST:g} of timeout_seconds = {self._card.timeout_seconds:g} s; the prompt was interrupted"
-                raise ServerFailed("time-out", said)
-            try:
-                event = self._events.next(min(left, TURN_SECONDS))
-            except ServerFailed as failed:
-                raise self._why(failed) from None
-            if event is not None:
-                watch.feed(event)
-            elif self._started:
-                self._started.check()
-
-    def _why(self, failed: ServerFailed) -> Exception:
-        """A lost connection of a server that was started here is mostly its death."""
-        time.sleep(TURN_SECONDS)
+        """Until it is done; taken back from the server where that does not come in time, or at all."""
         try:
-            if self._started:
-                self._started.check()
-        except ServerDied as died:
-            return died
-        return failed
+            while not watch.done:
+                self._step(watch, deadline - time.monotonic())
+        except BaseException:
+            watch.close()
+            with contextlib.suppress(ServerFailed):
+                self._server.take_back(watch.prompt)
+            raise
+
+    def _step(self, watch: Watch, left: float) -> None:
+        """The next message, or a turn without one; left: seconds until it is too late."""
+        if left <= 0:
+            said = f"not done within {BEFORE_HOST:g} of timeout_seconds = {self._card.timeout_seconds:g} s; the prompt was interrupted"
+            raise ServerFailed("time-out", said)
+        event = self._events.next(min(left, TURN_SECONDS))
+        if event is not None:
+            watch.feed(event)
+        elif self._started:
+            self._started.check()
+
+    def _check_started(self, failed: ServerFailed) -> None:
+        """ServerDied where a server that was started here is the reason of a lost connection: then the process is started again."""
+        if self._started and failed.kind == "connection":
+            time.sleep(TURN_SECONDS)  # it may still be ending
+            self._started.check()
 
     def _pictures(self, watch: Watch, request: Request) -> list[Pixels]:
         encoded = watch.received or [self._server.picture(picture) for picture in watch.pictures or self._looked_up(watch)]

@@ -86,7 +86,7 @@ def weights(binding: Binding) -> Weights:
     found, notes = [], []
     for name, place in sorted(set(named_files(binding))):
         file = _file(folder, place, name) if folder else None
-        if hashing and file is None:
+        if hashing and file is None and name.endswith(WEIGHTS):
             raise _wrong(
                 binding, "comfyui.folder", binding.given.folder, f"a folder with models/{place}/{name}, for --hash-models", "correct the folder"
             )
