@@ -145,6 +145,21 @@ def test_what_changes_while_one_looks_is_not_written_over(
     assert accepted(project)["cup"] == "r1"
 
 
+def test_a_run_on_a_cpu_is_held_against_what_it_was_judged_by(
+    project: Path, made: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its draft goes to another place than it is named by, and that place is the one that is looked at: no note, and no refusal."""
+    store = Store(project / "baselines")
+    store.put(made.baseline(task="cup", cohort="any"), made.load)
+    one = made.draft(task="cup", cohort=made.CPU, shift=80)
+    made.run(project / ".swapgate" / "runs" / "cpu", replace(one, provenance=replace(one.provenance, run="cpu")), against=store)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a"))
+    assert main(["baselines", "review", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "note: this run was not judged" not in said
+    assert "accepted standin/any/cup" in said
+
+
 def test_a_damaged_draft_does_not_stop_the_others(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It is named with the way to write it again, and the exit status says that something is left."""
     next((project / ".swapgate" / "runs" / "r1" / "drafts").rglob("urn.json")).write_text("{", encoding="utf-8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -171,7 +171,7 @@ def described(run: Path, change: Change, draft: Baseline, before: Baseline | Non
         made = before.provenance
         lines.append(f"  baseline: accepted by {escaped(made.accepted_by)} on {made.accepted_on[:10]} from run {made.run}: {escaped(made.reason)}")
     lines += [f"  {one.gate}/{one.task}: {one.status}: {one.reason}" for one in about(draft, read_verdicts(run)) if one.status is not Status.PASS]
-    told = overtaken(draft, before, judged_against(run), run) if before and before.id == change.id else ""
+    told = overtaken(replace(draft, cohort=before.cohort), before, judged_against(run), run) if before else ""
     return [*lines, *([f"  note: {told.partition('; ')[0]}"] if told else [])]
 
 
