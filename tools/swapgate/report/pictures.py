@@ -169,7 +169,7 @@ def _keep(sha: str, path: Path, folder: Path | None, side: int | None) -> Pictur
     try:
         with Image.open(path, formats=tuple(FORMATS)) as image:
             width, height = image.size
-            if folder is None or (side is not None and max(width, height) > side):
+            if folder is None or side is not None:
                 return _preview(image, sha, folder, side or THUMBNAIL)
             encoding = image.format or ""
             small = width * height <= REENCODED_PIXELS
@@ -190,7 +190,7 @@ def _preview(image: Image.Image, sha: str, folder: Path | None, side: int) -> Pi
     shown = image.convert("RGB")
     shown.thumbnail((side, side), reducing_gap=2.0)
     buffer = io.BytesIO()
-    shown.save(buffer, "WEBP", quality=QUALITY, method=2)
+    shown.save(buffer, "WEBP", quality=QUALITY, method=0)
     src = _written(folder, f"{sha}-{side}.webp", buffer.getvalue())
     return Picture(src=src, width=shown.width, height=shown.height, full=None if shown.size == full else full)
 

@@ -115,12 +115,12 @@ def _claim(verdict: Verdict, *names: str) -> Finding | None:
 
 
 def _seconds(verdict: Verdict, cost: tuple[Cost | None, Cost | None], words: Words) -> Strip | None:
-    """The limit is the baseline's median and the floor above it, else the ceiling."""
+    """The limit is the floor above the median of the baseline's dots, else the ceiling."""
     baseline, candidate = ((one.seconds if one else ()) for one in cost)
     ratio, ceiling = _claim(verdict, "total"), _claim(verdict, "total ceiling", "compute floor")
     limit = ceiling.limit if ceiling else None
-    if ratio and ratio.limit is not None and ratio.baseline is not None and ratio.unit == "%":
-        limit = ratio.baseline * (1 + ratio.limit / 100)
+    if ratio and ratio.limit is not None and baseline and ratio.unit == "%":
+        limit = statistics.median(baseline) * (1 + ratio.limit / 100)
     return strip(words("chart.seconds"), "s", (("baseline", baseline), ("candidate", candidate)), limit, words)
 
 
@@ -128,8 +128,8 @@ def _peaks(verdict: Verdict, cost: tuple[Cost | None, Cost | None], words: Words
     baseline, candidate = ((one.peak_mib if one else ()) for one in cost)
     peak, ceiling = _claim(verdict, "peak"), _claim(verdict, "memory ceiling")
     limit = ceiling.limit if ceiling else None
-    if peak and peak.limit is not None and peak.baseline is not None:
-        limit = peak.baseline + peak.limit
+    if peak and peak.limit is not None and baseline:
+        limit = max(baseline) + peak.limit
     return strip(words("chart.peaks"), "MiB", (("baseline", baseline), ("candidate", candidate)), limit, words)
 
 

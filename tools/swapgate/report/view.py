@@ -111,7 +111,8 @@ def page(report: Report, album: Album, words: Words = EN, past: Sequence[Past] =
     """The page of a report whose pictures are in `album`. past: other runs' figures; one_page: all pictures on it, however many."""
     places = pages(report, one_page=one_page)
     cells = tuple(_cell(verdict, report, album, words, places) for verdict in report.worst_first)
-    broken = [cell for cell in cells if needs_a_look(cell.verdict.status)]
+    look = [cell for cell in cells if needs_a_look(cell.verdict.status)]
+    broken = sorted(look, key=lambda cell: (_rank(cell.verdict.status), cell.verdict.task != POOLED))  # what all tasks together show comes first
     shas = {sha for row in report.images for sha in (row.baseline, row.candidate) if sha}
     others = [row for row in report.wording if not row.smallest]
     return Page(

@@ -37,7 +37,7 @@ const stage = (() => {
   const checks = (figure) => {
     const gallery = figure.closest("[data-checks]") || home(figure)?.closest("[data-checks]");
     const failed = names(figure.dataset.failed), before = names(figure.dataset.before);
-    const every = [...new Set([...names(gallery?.dataset.checks), ...failed, ...before])];
+    const every = [...new Set([...failed, ...before, ...names(gallery?.dataset.checks)])]; // what fails is read first
     const cell = (known, broke) => {
       const made = document.createElement("td");
       made.textContent = !known ? "—" : broke ? dialog.dataset.broke : dialog.dataset.held;
