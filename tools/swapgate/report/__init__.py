@@ -15,11 +15,11 @@ def build(run_path: Path, image_source: Callable[[str], Path | None], *, lang: s
 
     See `swapgate.report.html.build` and `swapgate.report.markdown.summary`.
     """
-    from swapgate.report import markdown, model
+    from swapgate.report import markdown
     from swapgate.report.html import build as build_page  # jinja2, numpy and PIL are only paid for when a page is made
 
     page = build_page(run_path, image_source, lang=lang, runs=runs)
-    markdown.write(run_path, model.load(run_path))
+    markdown.write(run_path)
     return page
 
 

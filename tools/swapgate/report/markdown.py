@@ -47,9 +47,9 @@ def summary(data: model.Report | Mapping[str, Any], *, most_bytes: int = MOST_BY
     return "\n".join([*head, *(cells if len(cells) > 1 else []), "", *more, *beside]).rstrip("\n") + "\n"
 
 
-def write(run_path: Path, data: model.Report | Mapping[str, Any]) -> Path:
-    """Write the summary beside the page of a run, for a comment or another CI; gives the file."""
-    write_atomic(run_path / FILE, summary(data))
+def write(run_path: Path) -> Path:
+    """Write the summary of a run's verdicts.json beside its page, for a comment or another CI; gives the file."""
+    write_atomic(run_path / FILE, summary(model.load(run_path)))
     return run_path / FILE
 
 
