@@ -79,7 +79,7 @@ def test_a_folder_for_the_new_run(runner: Runner, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--processes=0"], "--processes"), (["--run=none"], "--run"), (["--run=x", "--run-dir=y"], "give one")],
+    [(["--processes=0"], "--processes"), (["--run=none"], "RUN = 'none'"), (["--run=x", "--run-dir=y"], "give one")],
 )
 def test_mistakes_are_explained(runner: Runner, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Status 2 with rule and remedy, and nothing is made."""

@@ -221,12 +221,14 @@ def test_report_in_one_file_warns_of_its_size(project: Path, made: Any, monkeypa
     assert json.loads(capsys.readouterr().out) == {"report": str(found.path), "bytes": found.size, "warning": found.warning}
 
 
-def test_report_of_a_run_that_was_not_judged_says_what_to_do(project: Path, made: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """The real builder, and its words for a missing verdicts.json."""
+def test_report_of_a_run_that_cannot_be_judged_says_what_to_do(project: Path, made: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without verdicts.json it is judged first, which asks for a whole manifest."""
     run = made.run(project / ".swapgate" / "runs" / "r", made.draft())
     (run / "verdicts.json").unlink()
     assert main(["report", "r"]) == 4
-    assert "--replay=" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{run / 'manifest.json'}: command" in said
+    assert "remedy: restore the file from a copy, or make the run again" in said
 
 
 def test_training_gets_what_was_typed(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,7 @@ NOTHING: dict[str, Any] = {
     "swapgate_allow_ci": False,
     "swapgate_dry": False,
     "swapgate_pickle": False,
+    "swapgate_hash_models": False,
     "override_ini": None,
     "maxfail": 0,
 }

@@ -44,17 +44,20 @@ def toml(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+OWN_SCRIPTS = 2  # the page's: one before it is shown, one after
+
+
 class Page(HTMLParser):
     """The tags of a page and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.tags: set[str] = set()
+        self.tags: list[str] = []
         self.said: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
+        self.tags.append(tag)
         assert not [name for name, _ in attrs if name.startswith("on")]
 
     def handle_data(self, data: str) -> None:
@@ -85,7 +88,7 @@ def check(made: dict[str, str], prompt: str) -> None:
         assert not STEERING.search(text), (name, STEERING.search(text))
         text.encode("utf-8")
     seen = Page(made["html"])
-    assert "script" not in seen.tags
+    assert seen.tags.count("script") == OWN_SCRIPTS
     assert phrases.shown(prompt) in seen.said
     assert "<script>" not in made["markdown"]
     tasks = {task["id"]: task for task in json.loads(made["verdicts.json"])["tasks"]}

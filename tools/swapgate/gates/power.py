@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST = 100_000  # a plan that needs more samples than this is no plan
 _EXACT_PAIRS = 24  # up to here the exact test of non-inferiority is quick enough to plan with
+_MOST_COUNTS = 1024  # outcomes an axis that a power is summed over; of more, every second, third, ... is
 _MEDIAN_FACTOR = math.sqrt(math.pi / 2)  # a median's standard error over a mean's, of normal noise
 _NODES = 200
 
@@ -90,25 +91,36 @@ def paired_pass(n: int, *, alpha: float, margin: float, flips: float, chance: fl
 
 @lru_cache(maxsize=4096)
 def paired_pass_power(n: int, *, alpha: float, margin: float, flips: float) -> float:
-    """The chance that n pairs of an unchanged model exclude a fall of `margin`; every likely outcome is asked."""
+    """The chance that n pairs of an unchanged model exclude a fall of `margin`; every likely outcome is asked, of very many an even choice."""
     from scipy.special import gammaln, xlogy
 
-    from swapgate.gates.tails import binom, norm
+    from swapgate.gates.tails import norm
 
     if n < _zero_pairs(alpha, margin):
         return 0.0
-    most = int(binom.isf(1e-9, n, flips)) + 1 if flips else 0
-    worse, better = (grid.ravel().astype(np.float64) for grid in np.meshgrid(np.arange(most + 1), np.arange(most + 1), indexing="ij"))
+    counts = _likely_counts(n, flips)
+    worse, better = (grid.ravel() for grid in np.meshgrid(counts, counts, indexing="ij"))
     kept = worse + better <= n
     worse, better = worse[kept], better[kept]
     same = n - worse - better
     log_p = gammaln(n + 1) - gammaln(worse + 1) - gammaln(better + 1) - gammaln(same + 1)
     weight = np.exp(log_p + xlogy(worse + better, flips) + xlogy(same, 1 - 2 * flips))
+    weight /= weight.sum()
     if n > _EXACT_PAIRS:
         return float(weight[norm.cdf(paired_score(worse, better, n, margin)) <= alpha].sum())
     likely = weight > 1e-4
     passed = [paired_p(int(w), int(b), n, margin) <= alpha for w, b in zip(worse[likely], better[likely], strict=True)]
     return float(weight[likely][passed].sum() / weight[likely].sum())
+
+
+def _likely_counts(n: int, flips: float) -> Floats:
+    """How many of n pairs may get worse (or better), but for one in 10^9; evenly thinned to at most `_MOST_COUNTS` of them."""
+    from swapgate.gates.tails import binom
+
+    if not flips:
+        return np.zeros(1)
+    low, high = int(binom.isf(1 - 1e-9, n, flips)), int(binom.isf(1e-9, n, flips)) + 1
+    return np.arange(low, high + 1, 1 + (high - low) // _MOST_COUNTS).astype(np.float64)
 
 
 def time_harm(

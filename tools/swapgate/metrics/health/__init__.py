@@ -40,7 +40,7 @@ SAMPLED_SIDE = 256
 """Where only shares of pixels count, every second, third, ... pixel is taken of sides twice, three times this."""
 LEAST_SIDE = 16
 """Pictures with a shorter side have too few pixels for noise and repetition to mean anything."""
-LEAST_SQUARES_SIDE = 64
+LEAST_SQUARES_SIDE = 96
 """Pictures with a shorter side have too few squares of 16 pixels for grids, blocks and seams to mean anything."""
 
 
