@@ -6,9 +6,10 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jinja2  # noqa: F401
@@ -194,3 +195,14 @@ def real_project() -> Callable[[Path], Any]:
 def real(real_project: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """That project, for a whole session."""
     return real_project(tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(autouse=True)
+def modules_of_the_package() -> Iterator[None]:
+    """Pytester takes modules that a run imported out of sys.modules and leaves them in their packages, where tests that come later would patch them."""
+    yield
+    packages = [module for name, module in list(sys.modules.items()) if name.split(".")[0] == "swapgate"]
+    for package in packages:
+        for name, module in list(vars(package).items()):
+            if isinstance(module, ModuleType) and module.__name__ == f"{package.__name__}.{name}" and sys.modules.get(module.__name__) is not module:
+                delattr(package, name)

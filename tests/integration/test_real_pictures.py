@@ -26,6 +26,8 @@ from typing import Any
 
 import pytest
 
+from swapgate.plan import Request
+
 IMAGES = 20
 UNDISTURBED = "unguided"  # judged first, so that the scale of alignment is its own in every run
 FAULTS = {UNDISTURBED: "no-guidance", "noisy": "noise:0.1", "black": "black-decoder"}
@@ -93,7 +95,11 @@ def test_a_run_killed_and_resumed_gives_the_verdicts_of_an_undisturbed_one(real:
     resumed = real.run("killed", option="--resume")
     after = generations(journal)
     assert after[: len(before)] == before
-    assert len(after) == len(set(after)) == IMAGES
+    plan = json.loads((real.path / "killed" / "manifest.json").read_text(encoding="utf-8"))["plan"]
+    planned = {Request.from_json(request).key for request in plan}
+    assert len(after) == len(set(after))  # changed meanings stand beside the plan
+    assert planned <= set(after)
+    assert len(planned) == IMAGES
     whole = {cell: status for cell, status in faulty.statuses().items() if f"/{UNDISTURBED}/" in cell}
     assert resumed.status == faulty.status, resumed.output
     growth = f"memory/{UNDISTURBED}/all"
