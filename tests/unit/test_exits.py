@@ -18,7 +18,7 @@ def test_the_statuses_are_those_that_are_documented() -> None:
     assert {one.name: int(one) for one in Exit} == {"PASS": 0, "REGRESSION": 1, "USAGE": 2, "UNDECIDED": 3, "ERROR": 4, "INTERRUPTED": 130}
 
 
-@pytest.mark.parametrize("readme", ["README.md"])
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
 def test_the_readme_has_a_row_for_each(readme: str) -> None:
     """With its number first."""
     rows = [line.split("|")[1].strip() for line in (REPOSITORY / readme).read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
