@@ -88,7 +88,8 @@ class Sampler:
         return self._peak
 
     def so_far(self) -> float:
-        return max(self._peak, resident_now())
+        self._peak = max(self._peak, resident_now())
+        return self._peak
 
     def _watch(self, stop: threading.Event) -> None:
         while not stop.wait(SAMPLE_SECONDS):
