@@ -73,7 +73,7 @@ def test_memory_of_models_that_do_not_leak_is_not_said_to_grow(faulty: Any) -> N
     """The same number of images, no leak: what is in use stays where it was."""
     for model in FAULTS:
         growth = faulty.finding("memory", model, "growth")
-        assert growth["status"] == "PASS", faulty.output
+        assert growth["status"] == "PASS", (model, growth)
         assert abs(growth["effect"]) < 0.5
 
 
