@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from swapgate.baselines.review import accept
@@ -22,6 +24,7 @@ from swapgate.baselines.store import Store
 from swapgate.cards import read_card
 from swapgate.cli.images_server import ImagesServer, Served
 from swapgate.engines.registry import ENGINES
+from swapgate.engines.servers.pictures import decode
 from swapgate.gates.verdict import GATES
 from swapgate.hosts.process import Host
 from swapgate.plan import Call
@@ -254,3 +257,30 @@ def test_the_stand_in_behind_a_server_draws_what_it_draws_here(real: Any, serve_
     assert {verdict["gate"] for verdict in run.data["verdicts"]} == set(GATES)
     weights = {model["id"]: model["weights"] for model in run.data["models"]}
     assert weights["served"] == weights["standin-qwen"]
+
+
+def test_openais_client_draws_with_the_command(serve_command: str) -> None:
+    """The real process by OpenAI's own client: both ways to reply, sizes, several pictures, and what goes wrong as that client's exceptions."""
+    import openai
+
+    client = openai.OpenAI(base_url=serve_command, api_key="none", max_retries=0, timeout=1800)
+    asked: dict[str, Any] = {"model": "standin-qwen", "prompt": "A red cup on a table.", "n": 2, "size": "96x64", "extra_body": {"seed": 7}}
+    coded = client.images.generate(**asked, response_format="b64_json").data
+    linked = client.images.generate(**asked, response_format="url").data
+    pictures = [decode(base64.b64decode(one.b64_json), size=(96, 64)) for one in coded]
+    assert [(one.url is None, other.b64_json is None) for one, other in zip(coded, linked, strict=True)] == [(True, True)] * 2
+    assert not np.array_equal(*pictures), "two seeds, one picture"
+    for picture, one in zip(pictures, linked, strict=True):
+        with urllib.request.urlopen(one.url, timeout=60) as fetched:
+            assert np.array_equal(decode(fetched.read(), size=(96, 64)), picture)
+    for kind, changed in (
+        (openai.NotFoundError, {"model": "dall-e-3"}),
+        (openai.BadRequestError, {"size": "banana"}),
+        (openai.BadRequestError, {"n": 11}),
+        (openai.InternalServerError, {"extra_body": {"num_inference_steps": 0}}),
+    ):
+        with pytest.raises(kind) as caught:
+            client.images.generate(**{**asked, **changed})
+        assert caught.value.body["message"], changed
+    (model,) = client.models.list().data
+    assert model.id == "standin-qwen"
