@@ -88,6 +88,17 @@ def test_every_mistake_is_a_clear_error(tmp_path: Path, change: tuple[str, str],
     assert "remedy:" in text
 
 
+@pytest.mark.parametrize("name", ["a model", "模型", "-x", ".hidden", "to\u202ey", "a\x1b[2J"])
+def test_a_name_that_no_baseline_could_have_is_refused_before_a_run(tmp_path: Path, name: str) -> None:
+    """Not when the run is judged, after all its images are made."""
+    path = tmp_path / f"{name}.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_card(path, root=tmp_path, engines=ENGINES)
+    assert (caught.value.where, caught.value.value) == (str(tmp_path), f"{name}.toml")
+    assert "rename the file" in str(caught.value)
+
+
 @pytest.mark.parametrize("source", ["weights/none", "../elsewhere", "/etc"])
 def test_a_local_source_must_exist_inside_the_project(tmp_path: Path, source: str) -> None:
     """A path that leaves the project is refused before anybody looks whether it exists."""

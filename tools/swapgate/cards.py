@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ SERVER = "server"  # the kind of an accelerator that only its server's address i
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("float32", "bfloat16", "float16")
 LANGUAGES = ("en", "zh")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # what a model, a cohort or a task is called: one file name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,13 @@ class Card:
 
 def read_card(path: Path, *, root: Path, engines: tuple[str, ...]) -> Card:
     """The card in `path`; paths inside it are relative to `root`. Raises UserError on any mistake."""
+    if not NAME.fullmatch(path.stem):  # known only when the run is judged, all its images would have been made for nothing
+        raise UserError(
+            where=str(path.parent),
+            value=path.name,
+            rule="a model is named by its file: letters, digits and . _ + -, a letter or digit first",
+            remedy="rename the file",
+        )
     top = load_toml(path)
     card = Card(
         id=path.stem,

@@ -51,6 +51,23 @@ def test_on_a_terminal_one_line_is_rewritten_and_kept_when_done() -> None:
     assert [line.endswith("\n") for line in lines] == [True, False, True]
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_what_steers_a_terminal_is_written_out(*, live: bool) -> None:
+    """Names of models and what is noted are other people's text; what rewrites the line is our own."""
+    lines: list[str] = []
+    progress = LineProgress(write=lines.append, live=live)
+    progress.loading("to\u202ey\x1b[2J")
+    progress.begin("to\u202ey", 1, 0)
+    progress.made("to\u202ey", 1, 1.0)
+    progress.note("two\nlines\x1b]0;title\x07")
+    assert [line.removeprefix("\r\x1b[2K") for line in lines] == [
+        "to\\u202ey\\x1b[2J: loading\n",
+        "to\\u202ey: 1 images planned\n",
+        "to\\u202ey: 1/1 images, 1.00 s an image\n",
+        "two\\nlines\\x1b]0;title\\x07\n",
+    ]
+
+
 def test_images_from_before_count_as_done_and_not_as_made_now() -> None:
     """Seconds an image are those of this process."""
     progress, lines, clock = started(live=False, planned=10, done=6)

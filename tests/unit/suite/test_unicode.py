@@ -7,13 +7,20 @@ import re
 import shutil
 import unicodedata
 from html.parser import HTMLParser
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from swapgate.characters import escaped
+from swapgate.cli.label_server import LabelServer
+from swapgate.cli.main import main
 from swapgate.errors import UserError
+from swapgate.pytest_plugin.cells import WIRED, Mistake, explain
+from swapgate.pytest_plugin.finish import pytest_unconfigure
 from swapgate.report import html as page
 from swapgate.report import junit, markdown, model, phrases, terminal
 
@@ -158,3 +165,75 @@ def test_what_is_shown_holds_every_character_and_none_that_steers(text: str) -> 
         assert any(escape in line for escape in escapes)
     if text.isascii() and text.isprintable():
         assert line == text
+
+
+NAME = "to\u202ey\x1b[2J\u2066"  # of a run, of a person, of what is not there: anybody's text. A model of that name is refused
+
+
+@pytest.fixture
+def steered(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A judged run of that name, asked a prompt that is written from the right; nothing was accepted yet."""
+    monkeypatch.chdir(bench.root)
+    (bench.root / "fixtures" / "tasks" / "toys.toml").write_text(TASK.format(prompt=toml(RIGHT_TO_LEFT)), encoding="utf-8")
+    suite, _ = bench.whole(run_dir=bench.root / ".swapgate" / "runs" / NAME)
+    suite.run.close()
+    return suite
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("plan",), ("plan", "--json"), ("check",), ("doctor",), ("report",), ("label", "--no-browser", "--person=ann"), ("label", "--merge", NAME),
+        ("judge", "fit"), ("baselines", "diff"), ("baselines", "list"), ("baselines", "review"), ("baselines", "accept", "--by", NAME, "--allow-ci"),
+        ("baselines", "reject", "--reason", NAME), ("plan", "--model", f"{NAME}2"), ("plan", "--gate", NAME), ("report", f"{NAME}2"), ("compare", NAME, NAME),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_no_command_says_a_name_or_a_prompt_raw(
+    steered: Any, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is done, what is refused, and the commands that are offered."""
+    monkeypatch.setattr(LabelServer, "serve_forever", ended)
+    shutil.copytree(steered.run.path, Path(NAME), dirs_exist_ok=True)
+    main(list(command))
+    out, err = capsys.readouterr()
+    assert out + err
+    assert not STEERING.search(out + err)
+
+
+def ended(_server: LabelServer) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("command", [(NAME,), ("plan", "--no-such", NAME), ("baselines", NAME)], ids=["command", "option", "verb"])
+def test_what_the_command_line_cannot_read_is_said_escaped(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """By the parser and by those of the commands."""
+    with pytest.raises(SystemExit):
+        main(list(command))
+    said = capsys.readouterr().err
+    assert escaped(NAME) in said.replace("\\\\", "\\")
+    assert not STEERING.search(said)
+
+
+def test_pytest_says_no_name_raw(steered: Any) -> None:
+    """Verdicts of failed and undecided tests, mistakes, and the last lines."""
+    said = [explain(verdict) for verdict in steered.verdicts.values()]
+    assert said
+    said += [Mistake.of(error).text for error in (UserError(where=NAME, rule=NAME, remedy=NAME), pytest.UsageError(f"--budget={NAME}"))]
+    reporter = SimpleNamespace(write_line=said.append)
+    plugins = SimpleNamespace(getplugin=lambda _name: reporter)
+    pytest_unconfigure(
+        SimpleNamespace(stash={WIRED: SimpleNamespace(lines=[f"interrupted; go on with: pytest --resume={NAME}"])}, pluginmanager=plugins)
+    )  # type: ignore[arg-type]
+    assert escaped(NAME) in said[-1]
+    assert not [text for text in said if STEERING.search(text)]
+
+
+def test_a_model_of_such_a_name_is_refused_in_words(bench: Any) -> None:
+    """Before anything is made."""
+    bench.card(NAME)
+    with pytest.raises(UserError) as caught:
+        bench.whole(models=(NAME,))
+    assert escaped(NAME) in str(caught.value).replace("\\\\", "\\")
+    assert not STEERING.search(str(caught.value))
+    assert not bench.hosts.started

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeGuard
 
 from swapgate.canonical import digest, rounded
+from swapgate.cards import NAME
 from swapgate.errors import UserError
 from swapgate.gates.evidence import Arm, Cost, Drift, ImageScore, Null, Repeat
 
 SCHEMA = 1
 ANY = "any"  # the cohort of baselines that hold quality only, for whatever hardware
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # what a model, a cohort or a task is called: one file name
 SHA = re.compile(r"[0-9a-f]{64}")
 
 

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 from swapgate.baselines import images
 from swapgate.baselines.layout import pretty
 from swapgate.baselines.objects import Objects, Pictures
-from swapgate.baselines.record import ANY, NAME, SCHEMA, Baseline, Provenance, Quality, from_json, problems
+from swapgate.baselines.record import ANY, SCHEMA, Baseline, Provenance, Quality, from_json, problems
 from swapgate.canonical import write_atomic
+from swapgate.cards import NAME
 from swapgate.config import Config
 from swapgate.errors import UserError
 from swapgate.runs.alone import alone

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from swapgate.canonical import dumps, rounded
 from swapgate.characters import escaped
@@ -67,6 +67,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def say(text: str, *, to: TextIO | None = None) -> None:
+    """Print lines at once (on stdout, or `to`), with what steers a terminal written out."""
+    print(escaped(text, keep="\n"), file=to or sys.stdout, flush=True)
 
 
 def show(given: argparse.Namespace, data: Any, lines: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swapgate.cli.common import FOUND, OK, add_json, config_of, progress_on_stderr, show
+from swapgate.cli.common import FOUND, OK, add_json, config_of, progress_on_stderr, say, show
 from swapgate.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _drill(given: argparse.Namespace) -> int:
         page = shown.write(matrix, ask.out)  # before anything else is made
         beside = _beside(given, config, ask, policy)
     except KeyboardInterrupt:
-        sys.stderr.write(f"what is finished is kept; go on with the same command and --out={ask.out}\n")
+        say(f"what is finished is kept; go on with the same command and --out={ask.out}", to=sys.stderr)
         raise
     show(given, {**matrix.as_json(), "page": str(page), **beside[0]}, [*shown.lines(matrix, page), *beside[1]])
     return FOUND if matrix.red else OK

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swapgate.cli.common import OK, run_of
+from swapgate.cli.common import OK, run_of, say
 
 if TYPE_CHECKING:
     from swapgate.cli.common import Groups
@@ -48,7 +48,7 @@ def _merge(run: RunFolder, files: list[Path]) -> int:
         ours = [label for label in found if (label.image, label.pair) in known]
         added = labels.merge(ours)
         strangers = f", {len(found) - len(ours)} of other images left out" if len(ours) < len(found) else ""
-        print(f"{file}: {added} labels added, {len(ours) - added} known already{strangers}")
+        say(f"{file}: {added} labels added, {len(ours) - added} known already{strangers}")
     return OK
 
 
@@ -59,15 +59,15 @@ def _sit(run: RunFolder, given: argparse.Namespace) -> int:
 
     sitting = Sitting(run, given.person or user())
     if sitting.labels.note:
-        sys.stderr.write(f"{sitting.labels.note}\n")
+        say(sitting.labels.note, to=sys.stderr)
     with LabelServer(sitting, run.image_path) as server:
-        print(f"{sitting.person}: {sitting.done} of {len(sitting.shown)} answered. The page, for this machine only; Ctrl-C ends:")
-        print(server.url, flush=True)
+        say(f"{sitting.person}: {sitting.done} of {len(sitting.shown)} answered. The page, for this machine only; Ctrl-C ends:")
+        say(server.url)
         if not given.no_browser:
             _open(server.url)
         with contextlib.suppress(KeyboardInterrupt):  # the way to end: every answer is on file
             server.serve_forever()
-    print(f"\n{sitting.person}: {sitting.done} of {len(sitting.shown)} answered, in {sitting.labels.path}\nswapgate judge fit {run.path}")
+    say(f"\n{sitting.person}: {sitting.done} of {len(sitting.shown)} answered, in {sitting.labels.path}\nswapgate judge fit {run.path}")
     return OK
 
 
@@ -75,4 +75,4 @@ def _open(url: str) -> None:
     import webbrowser
 
     if not webbrowser.open(url):
-        print("no browser was found here: open the address in one")
+        say("no browser was found here: open the address in one")

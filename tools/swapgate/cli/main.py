@@ -13,8 +13,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from swapgate import __version__
+from swapgate.characters import escaped
 from swapgate.cli import (
     baselines,
     calibrate,
@@ -60,14 +62,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{unwritten(error)}\n")
         return of_error(error)
     except Exception as error:  # a defect: Python would end with the status of a regression
-        traceback.print_exc()
+        sys.stderr.write(escaped(traceback.format_exc(), keep="\n"))
         return of_error(error)
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what it cannot read with what steers a terminal written out; the parsers of the commands are of this kind, too."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(escaped(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    made = argparse.ArgumentParser(prog="swapgate", description=(__doc__ or "").partition("\n")[0])
+    made = _Parser(prog="swapgate", description=(__doc__ or "").partition("\n")[0])
     made.add_argument("--version", action="version", version=f"swapgate {__version__}")
     made.add_argument("--project", type=Path, default=Path(), metavar="DIR", help="a folder of the project (default: this one)")
     groups = made.add_subparsers(title="commands", required=True, metavar="COMMAND")

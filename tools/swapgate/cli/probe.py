@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from swapgate.cli.common import FOUND, OK, add_json, config_of, show
+from swapgate.cli.common import FOUND, OK, add_json, config_of, say, show
 from swapgate.engines.placements import PLACEMENTS
 from swapgate.errors import UserError
 
@@ -111,5 +111,4 @@ def placements_of(text: str) -> tuple[Placement, ...]:
 
 
 def _tell(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    say(text, to=sys.stderr)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swapgate.cli.common import OK, add_json, config_of, run_of, show, store_of
+from swapgate.cli.common import OK, add_json, config_of, run_of, say, show, store_of
 from swapgate.report.words import LANGUAGES
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _report(given: argparse.Namespace) -> int:
     finally:
         run.close()
     if data.get("warning"):
-        sys.stderr.write(f"warning: {data['warning']}\n")
+        say(f"warning: {data['warning']}", to=sys.stderr)
     show(given, data, [str(page)])
     return OK
 

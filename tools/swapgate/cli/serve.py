@@ -8,7 +8,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from swapgate.cli.common import OK, config_of, progress_on_stderr
+from swapgate.cli.common import OK, config_of, progress_on_stderr, say
 from swapgate.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _serve(given: argparse.Namespace) -> int:
             raise UserError(
                 where="--port", value=given.port, rule=f"a free port ({error.strerror})", remedy="choose another, or leave it out"
             ) from None
-        print(f"{card.id}, {given.workers} at a time, for this machine only; Ctrl-C ends:\n{server.url}", flush=True)
+        say(f"{card.id}, {given.workers} at a time, for this machine only; Ctrl-C ends:\n{server.url}")
         with contextlib.suppress(KeyboardInterrupt):  # the way to end
             server.serve_forever()
     return OK

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from swapgate.characters import escaped
 from swapgate.errors import UserError
 from swapgate.exits import Exit, of_error
 from swapgate.gates.verdict import GATES, Verdict
@@ -37,7 +38,7 @@ class Mistake:
     @classmethod
     def of(cls, error: UserError | pytest.UsageError) -> Mistake:
         """A mistake in options or files (USAGE), or a recorded run that is damaged (ERROR)."""
-        return cls(str(error), of_error(error) if isinstance(error, UserError) else Exit.USAGE)
+        return cls(escaped(str(error), keep="\n"), of_error(error) if isinstance(error, UserError) else Exit.USAGE)
 
 
 @dataclass(slots=True)
@@ -113,9 +114,9 @@ def explained(node: pytest.Item) -> Iterator[None]:
 
 
 def explain(verdict: Verdict) -> str:
-    """The verdict in a few lines: status and reason, then the next command."""
+    """The verdict in a few lines: status and reason, then the next command; what steers a terminal is written out."""
     following = f"\nnext: {verdict.next}" if verdict.next else ""
-    return f"{verdict.status}: {verdict.reason}{following}"
+    return escaped(f"{verdict.status}: {verdict.reason}{following}", keep="\n")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -200,7 +201,7 @@ def show_plan(session: pytest.Session, cells: Sequence[Cell]) -> bool:
     session.config.stash[UNDECIDED] = bool(seen.undecided)
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
     for line in ("", *lines(seen)) if reporter else ():
-        reporter.write_line(line)
+        reporter.write_line(escaped(line))
     return True
 
 

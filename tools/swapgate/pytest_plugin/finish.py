@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from pathlib import Path
 
 import pytest
 
+from swapgate.characters import escaped
 from swapgate.errors import UserError, unwritten
 from swapgate.exits import Exit, of_error
 from swapgate.pytest_plugin.cells import UNDECIDED, WIRED, Wired
@@ -33,7 +35,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         wired.lines.append(f"swapgate: the run could not be written down; its images are kept: pytest --replay={wired.suite.run_name}\n{told}")
         wired.exits.append(of_error(error))
         if not isinstance(error, OSError):
-            traceback.print_exc()
+            sys.stderr.write(escaped(traceback.format_exc(), keep="\n"))
     settle(session, wired)
     _mark_junit(session, wired)
 
@@ -44,7 +46,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if wired and reporter:
         for line in wired.lines:
-            reporter.write_line(line)
+            reporter.write_line(escaped(line, keep="\n"))
 
 
 def _mark_junit(session: pytest.Session, wired: Wired) -> None:

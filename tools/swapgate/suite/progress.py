@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from swapgate.characters import escaped
+
 
 class Progress(Protocol):
     """Is told what happens while images are made."""
@@ -84,6 +86,7 @@ class LineProgress:
         self._line(text)
 
     def _line(self, text: str, *, keep: bool = True) -> None:
+        text = escaped(text)  # names and reasons are other people's
         with self._lock:
             if self.live:
                 self.write(f"\r\x1b[2K{text}" + ("\n" if keep else ""))
