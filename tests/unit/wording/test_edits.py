@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from swapgate.wording import INNOCENCE, AppliedEdit, Change, Edit, Kind, reworded
-from swapgate.wording.edits import substitute
+from swapgate.wording.edits import MOST_PLACES, substitute
 from swapgate.wording.synonyms import synonym_edits
 
 CUP_MUG, MUG_CUP, RED, LONG = synonym_edits("en", {"cup": ("mug",), "mug": ("cup",), "red": ("crimson",), "red cup": ("ruby goblet",)}, ())
@@ -43,6 +43,14 @@ def test_an_edit_never_enters_a_quotation() -> None:
     text = "a sign 'cup' over a cup"
     assert CUP_MUG.apply(text, 0) == "a sign 'cup' over a mug"
     assert CUP_MUG.apply(text, 1) is None
+
+
+def test_of_very_many_places_the_leftmost_count() -> None:
+    """Of a thousand cups the first ninety-nine; what stands in quotation marks before them takes none of their places."""
+    text = "'a cup' " * 300 + "a cup " * 1000
+    assert len(CUP_MUG.changes(text)) == MOST_PLACES
+    new = CUP_MUG.apply(text, 0)
+    assert new == "'a cup' " * 300 + "a mug " + "a cup " * 999
 
 
 def test_no_edits_give_the_original() -> None:

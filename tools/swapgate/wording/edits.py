@@ -8,11 +8,14 @@ That is what makes shrinking to the smallest breaking rewording meaningful.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
+from operator import itemgetter
 
-from swapgate.wording.quotes import quoted
+from swapgate.wording.quotes import interiors, quoted
 
 
 class Kind(StrEnum):
@@ -46,6 +49,10 @@ _STAGES = (
     Kind.PUNCTUATION, Kind.SPACING, Kind.SUFFIX, Kind.WRAPPER, Kind.SCRIPT, Kind.WIDTH, Kind.NORMAL_FORM,
 )  # fmt: skip
 
+MOST_PLACES = 99
+"""Places of one edit in a text that are looked at, from the left: a prompt of thousands of commas would be read thousands of times."""
+_REMEMBERED = 512  # answers; a draw asks the same edits of the same text dozens of times
+
 Piece = tuple[int, int, str]
 """(start, end, new): text[start:end] becomes `new`; start == end inserts."""
 
@@ -77,10 +84,8 @@ class Edit:
     find: Finder = field(compare=False, repr=False)
 
     def changes(self, text: str) -> tuple[Change, ...]:
-        """Every change that alters the text, leaves all quoted strings alone and does not leave a blank; its index is its place."""
-        said = quoted(text)
-        made = [(change, substitute(text, (change,))) for change in self.find(text)]
-        return tuple(change for change, new in made if new != text and new.strip() and quoted(new) == said)
+        """The leftmost MOST_PLACES changes that alter the text, leave all quoted strings alone and do not leave a blank; the index is the place."""
+        return _changes(self.find, text)
 
     def apply(self, text: str, place: int) -> str | None:
         """The text with the edit made at `place` (0 is the leftmost), or None when there is no such place."""
@@ -156,6 +161,29 @@ def substitute(text: str, changes: Iterable[Change]) -> str:
     for start, end, new in sorted((piece for change in changes for piece in change.pieces), reverse=True):
         text = text[:start] + new + text[end:]
     return text
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _changes(find: Finder, text: str) -> tuple[Change, ...]:
+    said, spans = quoted(text), interiors(text)
+    found: list[Change] = []
+    for change in find(text):
+        if len(found) == MOST_PLACES:
+            break
+        if _spares(change, spans):
+            new = substitute(text, (change,))
+            if new != text and new.strip() and quoted(new) == said:
+                found.append(change)
+    return tuple(found)
+
+
+def _spares(change: Change, spans: Sequence[tuple[int, int]]) -> bool:
+    """False for what begins between the marks of a quotation, which are its `spans`: seen without reading the whole text again."""
+    for start, _, _ in change.pieces:
+        at = bisect_right(spans, start, key=itemgetter(0)) - 1
+        if at >= 0 and spans[at][0] <= start < spans[at][1]:
+            return False
+    return True
 
 
 def inverse(text: str, change: Change) -> Change:

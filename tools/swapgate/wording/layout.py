@@ -103,13 +103,13 @@ def _first_letter(text: str) -> list[Change]:
 
 def _list_comma(text: str) -> list[Change]:
     """，→、 between two short phrases that only name things; between sentences 、 would be wrong."""
-    found = []
-    for m in re.finditer("，", shown := blanked(text)):
-        before = re.split(r"[，、。：；（）]", shown[: m.start()])[-1]
-        after = re.split(r"[，、。：；（）]", shown[m.end() :])[0]
-        if all(_names_a_thing(part) for part in (before, after)):
-            found.append(Change(pieces=((m.start(), m.end(), "、"),)))
-    return found
+    shown = blanked(text)
+    bounds = [-1, *(m.start() for m in re.finditer(r"[，、。：；（）]", shown)), len(shown)]
+    return [
+        Change(pieces=((at, at + 1, "、"),))
+        for before, at, after in zip(bounds, bounds[1:], bounds[2:], strict=False)
+        if shown[at] == "，" and _names_a_thing(shown[before + 1 : at]) and _names_a_thing(shown[at + 1 : after])
+    ]
 
 
 def _names_a_thing(part: str) -> bool:

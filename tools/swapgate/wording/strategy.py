@@ -179,7 +179,7 @@ def _rooms(text: str, edits: Sequence[Edit]) -> list[list[Room]]:
     """The edits that apply to the text, grouped by kind, most innocent kind first."""
     by_kind: dict[Kind, list[Room]] = {kind: [] for kind in INNOCENCE}
     for edit in edits:
-        places = min(len(edit.changes(text)), _MOST_CHOICES)
+        places = len(edit.changes(text))  # at most MOST_PLACES, which is as small
         if places and len(by_kind[edit.kind]) < _MOST_CHOICES:
             by_kind[edit.kind].append((edit, places))
     return [rooms for rooms in by_kind.values() if rooms]
