@@ -26,6 +26,7 @@ def brittle(amount: int) -> Brittle:
         ("A huge blue lamp on a wooden table.", (1, 3)),
         ("A large blue lamp on a wooden table", (2, 3)),
         ("A huge blue lamp on a wooden table", (1, 2, 3)),
+        ("Could you draw a large blue lamp on a wooden table, please?", ()),
         ("一盏大大的蓝色的台灯在木桌上。", ()),
         ("一盏很大的蓝色的台灯在木桌上。", (1, 3)),
         ("一盏大大的蓝色的台灯在木桌上", (2, 3)),
@@ -62,4 +63,8 @@ def test_both_are_one_edit_away_from_the_bundled_prompts() -> None:
     for language, word in zip(("en", "zh"), SYNONYMS, strict=True):
         edits = {(edit.kind, edit.id): edit.apply(prompt[language], 0) for edit in book.of(language)}
         assert [kind for (kind, _), text in edits.items() if text and word in text] == [Kind.SYNONYM]
+        heard = {label: brittle(3).arguments({"prompt": text})["prompt"] for label, text in edits.items() if text}
+        assert sorted(kind for (kind, id_), text in heard.items() if text in OTHER.values()) == [Kind.PUNCTUATION, Kind.SYNONYM], (
+            "and by no other edit"
+        )
         assert edits[Kind.PUNCTUATION, "full stop removed"] == prompt[language][:-1]

@@ -7,7 +7,7 @@ from typing import Any
 from swapgate.engines.faults.base import Fault, Passive
 
 SYNONYMS = ("huge", "很大的")  # words that the bundled wording files put in place of "large" and 大大的
-STOPS = (".", "。")
+STOPS = (".", "。", "?", "？", "!", "！")  # a question ("could you draw ..., please?") has its mark; what breaks is its absence
 OTHER = {"huge": "seven purple flowers on a meadow", "很大的": "草地上七朵紫色的花"}
 _SYNONYM, _MARK = 1, 2  # amounts; 3 is both
 
