@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -113,6 +114,23 @@ def test_the_queue_of_others(comfy: Any, server: Server) -> None:
     others.saw(2)
     others.saw(0)
     assert others.end() == ((OTHERS, None),)
+
+
+def test_a_prompt_of_the_call_before_that_is_not_yet_out_of_the_queue_is_nobody_elses(comfy: Any, server: Server) -> None:
+    others = QueueOthers(server)
+    comfy.running.append("mine")
+    others.own.add("mine")
+    leaves = threading.Timer(0.2, comfy.running.clear)
+    leaves.start()
+    others.begin(suite_computes=False)
+    leaves.join()
+    assert others.own == set()
+    assert others.end() == ()
+    comfy.running.append("stays")
+    others.own.add("stays")
+    others.begin(suite_computes=False)
+    assert others.own == {"stays"}
+    assert others.end() == ()
 
 
 def test_meters_say_where_they_are_and_what_they_cannot_tell(comfy: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

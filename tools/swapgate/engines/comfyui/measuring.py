@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from swapgate.runs.records import DeviceHealth, Memory
 
 TURN_SECONDS = 0.02
 STATS_SECONDS = 0.5
+SETTLE_SECONDS = 1.0  # for a prompt that is done to leave the queue
 OTHERS = "prompts of others in the server's queue"
 _NAME = re.compile(r"^\w+:\d+ (.*?)(?: : \w+)?$")
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -187,9 +189,12 @@ class QueueOthers:
         """Nothing to learn."""
 
     def begin(self, *, suite_computes: bool) -> None:  # noqa: ARG002 - others on a GPU are none on the server
-        """A call is about to be made."""
+        """A call is about to be made. A server says that a prompt is done shortly before it is out of its queue, so that is waited for."""
         self._seen = False
-        self.own.clear()
+        end = time.monotonic() + SETTLE_SECONDS
+        while (left := self._queued() & self.own) and time.monotonic() < end:
+            time.sleep(TURN_SECONDS / 2)
+        self.own &= left
         self._look()
 
     def saw(self, others: int) -> None:
@@ -202,11 +207,15 @@ class QueueOthers:
         return ((OTHERS, None),) if self._seen else ()
 
     def _look(self) -> None:
+        self._seen = self._seen or bool(self._queued() - self.own)
+
+    def _queued(self) -> set[str]:
+        """Prompts that run or wait; none where the server does not say."""
         try:
             running, waiting = self._server.queue()
         except ServerFailed:
-            return
-        self._seen = self._seen or bool({*running, *waiting} - self.own)
+            return set()
+        return {*running, *waiting}
 
 
 def meters_of(server: Server, beside: Server, others: QueueOthers, alive: Callable[[], None] = nothing) -> Meters:
