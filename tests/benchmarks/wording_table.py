@@ -84,8 +84,10 @@ class Here:
 
     def start(self) -> Loaded:
         said = self._pipeline.engine.identity()
-        same = {name: getattr(said, name) for name in ("weights", "placement", "dtype", "attention", "threads", "versions")}
-        return Loaded(model=self._card.id, seconds=0.0, accelerator="cpu", device_name=platform.machine(), memory=None, **same)
+        return Loaded(
+            model=self._card.id, seconds=0.0, accelerator="cpu", device_name=platform.machine(), weights=said.weights, placement=said.placement,
+            dtype=said.dtype, attention=said.attention, threads=said.threads, versions=said.versions, memory=None,
+        )  # fmt: skip
 
     def make(self, call: Call) -> list[tuple[Generation, Any]]:
         self._number += len(call.requests)
@@ -94,11 +96,9 @@ class Here:
     def _generation(self, call: Call, request: Request, pixels: Any) -> tuple[Generation, Any]:
         from swapgate.runs.pixels import MODE, pixel_hash
 
-        size = {"height": pixels.shape[0], "width": pixels.shape[1], "mode": MODE}
-        none = {"times": None, "memory": None, "forwards": None}
         made = Generation(
-            request=request.key, image=pixel_hash(pixels), call=call.key, images_in_call=len(call.requests), number=self._number,
-            first_call=False, **size, **none,
+            request=request.key, image=pixel_hash(pixels), width=pixels.shape[1], height=pixels.shape[0], mode=MODE, call=call.key,
+            images_in_call=len(call.requests), number=self._number, first_call=False, times=None, memory=None, forwards=None,
         )  # fmt: skip
         return made, pixels
 
@@ -211,10 +211,15 @@ def measure(pipeline: Pipeline, model: str, language: str, asked: argparse.Names
 
     task, found = read_tasks(ROOT / "fixtures" / "tasks")[TASK], []
     heard = MODELS[model](task)
-    generation.Host = lambda card, threads=None, **_: Here(pipeline, heard, card)  # type: ignore[assignment, misc]
+    vars(generation)["Host"] = lambda card, threads=None, **_: Here(pipeline, heard, card)
     for number in range(1, asked.seeds + 1):
         with tempfile.TemporaryDirectory() as folder:
             found.append(run(Path(folder), project(Path(folder), task, language, number, asked)))
+        print(
+            f"{model}, {language}, seed {number}: {', '.join(edits for edits, _, _ in found[-1].witnesses) or 'no witness'}",
+            file=sys.stderr,
+            flush=True,
+        )
     return found
 
 
@@ -252,7 +257,7 @@ def main() -> None:
     parser.add_argument("--wordings", type=int, default=48)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--noises", type=int, default=5, help="different seeds of pictures; all draws differ")
-    parser.add_argument("--rows", default="", help="only models whose name holds this")
+    parser.add_argument("--rows", default="", help="only rows whose first cells hold this (brittle:3, en)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -265,10 +270,9 @@ def main() -> None:
     pipeline, task, begin = Pipeline.load(card, asked.threads), read_tasks(ROOT / "fixtures" / "tasks")[TASK], time.perf_counter()
     print(f"{HEADER}\n|---|---|{'--:|' * (HEADER.count('|') - 3)}", flush=True)
     done = {}
-    for model in [name for name in MODELS if asked.rows in name]:
-        for language in task.prompts:
-            done[f"{model}/{language}"] = runs = measure(pipeline, model, language, asked)
-            print(line(model, language, runs, planted(task, language)), flush=True)
+    for model, language in [(model, language) for model in MODELS for language in task.prompts if asked.rows in f"{model}, {language}"]:
+        done[f"{model}/{language}"] = runs = measure(pipeline, model, language, asked)
+        print(line(model, language, runs, planted(task, language)), flush=True)
     print(f"\n{sum(map(len, done.values()))} runs, {len(pipeline.made)} pictures, {time.perf_counter() - begin:.0f} s")
     if asked.json:
         rows = {name: [{"seed": at, **vars_of(one)} for at, one in enumerate(runs, 1)] for name, runs in done.items()}
