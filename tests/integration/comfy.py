@@ -56,10 +56,12 @@ def serving(base: Path) -> Iterator[Any]:
     from swapgate.engines.comfyui.server import Server
     from swapgate.engines.comfyui.started import Started
     from swapgate.engines.servers.client import Client
+    from swapgate.hosts.running import ALLOCATOR
     from swapgate.runs.environment import RUN_FOLDER
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
+        for name, value in {"OMP_NUM_THREADS": "1", **ALLOCATOR}.items():  # as a host's: left to itself glibc's resident memory wanders by 175 MiB
+            patch.setenv(name, value)
         patch.setenv(RUN_FOLDER, str(base))
         started = Started(command(base), "", "comfyui")
     try:
