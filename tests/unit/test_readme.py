@@ -213,7 +213,7 @@ CHANGES = [
     ("a figure of prose", "98.0 %；96.4 到 99.0", "98.0 %；96.5 到 99.0"),
     ("a unit", "缩略图为 512 像素", "缩略图为 512 MiB"),
     ("a unit of memory", "（53 MiB：", "（53 GiB："),
-    ("a unit of time", "11 到 14 分钟", "11 到 14 秒"),
+    ("a unit of time", "24 到 27 分钟", "24 到 27 秒"),
     ("points for percent", "限值为 5 个百分点", "限值为 5 %"),
     ("a sign", "+6.9 % [5.0, 7.8]", "−6.9 % [5.0, 7.8]"),
     ("a number that English writes as a word", "随附 13 张", "随附 12 张"),
@@ -265,7 +265,7 @@ def test_other_words_are_no_difference() -> None:
     [
         ("in 2 of 6 tasks, at most 5 %", "6 个任务中的 2 个，至多 5 %"),
         ("two cores, thirteen cards, twice", "两个核，13 张卡，两次"),
-        ("11 to 14 minutes", "11 到 14 分钟"),
+        ("11 to 14 minutes", "24 到 27 分钟"),
         ("limit 5 points; 512 pixels", "512 像素；限值 5 个百分点"),
         ("H200s and FLUX.1-dev", "FLUX.1-dev 与 H200"),
         ("often one, often another", "时一时二"),
