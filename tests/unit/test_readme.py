@@ -265,7 +265,7 @@ def test_other_words_are_no_difference() -> None:
     [
         ("in 2 of 6 tasks, at most 5 %", "6 个任务中的 2 个，至多 5 %"),
         ("two cores, thirteen cards, twice", "两个核，13 张卡，两次"),
-        ("11 to 14 minutes", "24 到 27 分钟"),
+        ("24 to 27 minutes", "24 到 27 分钟"),
         ("limit 5 points; 512 pixels", "512 像素；限值 5 个百分点"),
         ("H200s and FLUX.1-dev", "FLUX.1-dev 与 H200"),
         ("often one, often another", "时一时二"),
