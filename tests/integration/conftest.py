@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2  # noqa: F401
 import numpy as np  # noqa: F401
@@ -63,6 +63,8 @@ class Project:
 
     template: a project of the same card and tasks whose first run was accepted and repeated once, made once a session.
     """
+
+    CHANGED_MEANINGS: ClassVar[int] = 2  # pictures that a run makes beside its plan: one facet, in two languages
 
     pytester: pytest.Pytester
     template: Path

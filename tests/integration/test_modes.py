@@ -61,14 +61,14 @@ def test_a_run_cut_anywhere_is_resumed_without_making_an_image_again(project: Pr
     result = project.run("--resume=cut")
     assert result.ret == 0, result.stdout.str()
     assert project.verdicts(run) == whole
-    assert_each_made_once(run)
+    assert_each_made_once(project, run)
     assert journal_lines(run)[:kept] == before
 
 
-def assert_each_made_once(run: Path) -> None:
-    """Every request of the plan, and beside it the two changed meanings of the one task that has a facet."""
+def assert_each_made_once(project: Project, run: Path) -> None:
+    """Every request of the plan, and beside it the changed meanings."""
     made = [event["generation"]["request"] for event in events(run, "generation")]
-    assert len(made) == len(set(made)) == 108 + 2
+    assert len(made) == len(set(made)) == 108 + project.CHANGED_MEANINGS
     assert len(set(made) & set(models_by_request(run))) == 108
 
 
@@ -104,7 +104,7 @@ def test_a_killed_run_is_resumed(project: Project) -> None:
     process.wait()
     result = project.run("--resume=killed")
     assert result.ret == 0, result.stdout.str()
-    assert_each_made_once(project.path / "killed")
+    assert_each_made_once(project, project.path / "killed")
     assert set(project.verdicts(project.path / "killed").values()) == {"PASS"}
 
 

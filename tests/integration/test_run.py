@@ -50,8 +50,7 @@ def test_the_run_folder_holds_manifest_journal_images_and_report(project: Projec
     run = project.path / "here"
     events = [json.loads(line) for line in (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
     made = [event["generation"] for event in events if event["event"] == "generation"]
-    changed_meanings = [event for event in events if event["event"] == "changed-meaning"]
-    assert len(made) == 2 * 2 * (15 + 6 * 2) + len(changed_meanings)
+    assert len(made) == 2 * 2 * (15 + 6 * 2) + project.CHANGED_MEANINGS
     assert all((run / "images" / one["image"][:2] / f"{one['image']}.png").is_file() for one in made)
     assert (run / "report" / "index.html").is_file()
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))

@@ -66,7 +66,7 @@ TABLE: Mapping[str, Kind] = MappingProxyType(
         "encoder-attention": _kind("text:EncoderAttention", "that share of the text encoders' heads gives the neighbour's values", 0, 1),
         "brittle": _kind(
             "wording:Brittle",
-            "another prompt is drawn for a synonym (1: huge, 很大的), for a missing full stop (2), or for either (3)",
+            "another prompt is drawn for a synonym (1: huge, 很大的), no mark at the end (2), either (3)",
             1,
             3,
             3,
