@@ -78,7 +78,11 @@ class RealProject:
 
     def card(self, name: str, fault: str) -> None:
         """The card of the honest model with one line more, and the committed baseline under its name."""
-        (self.path / "fixtures" / "models" / f"{name}.toml").write_text(f'faults = ["{fault}"]\n{honest_card()}', encoding="utf-8")
+        self.copy(name, f'faults = ["{fault}"]\n{honest_card()}')
+
+    def copy(self, name: str, card: str) -> None:
+        """Another card, and the honest model's committed baseline under its name."""
+        (self.path / "fixtures" / "models" / f"{name}.toml").write_text(card, encoding="utf-8")
         shutil.copytree(self.path / "baselines" / MODEL, self.path / "baselines" / name)
         for path in (self.path / "baselines" / name).glob("*/*.json"):
             text = path.read_text(encoding="utf-8")
