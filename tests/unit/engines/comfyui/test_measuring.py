@@ -116,6 +116,17 @@ def test_the_queue_of_others(comfy: Any, server: Server) -> None:
     assert others.end() == ((OTHERS, None),)
 
 
+def test_the_queue_is_asked_once_before_and_once_after_a_call(comfy: Any, server: Server) -> None:
+    others = QueueOthers(server)
+    for others_there in (False, True):
+        comfy.running += ["theirs"] if others_there else []
+        comfy.asked.clear()
+        others.begin(suite_computes=False)
+        assert len(comfy.asked) == 1
+        assert bool(others.end()) is others_there
+        assert len(comfy.asked) <= 2
+
+
 def test_a_prompt_of_the_call_before_that_is_not_yet_out_of_the_queue_is_nobody_elses(comfy: Any, server: Server) -> None:
     others = QueueOthers(server)
     comfy.running.append("mine")

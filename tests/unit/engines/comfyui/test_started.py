@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,14 @@ from swapgate.errors import UserError
 from swapgate.runs.environment import RUN_FOLDER
 
 SERVES = "import http.server, sys; print('ready', flush=True); http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()"
+STUBBORN = """
+import subprocess, sys, time
+deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+child = subprocess.Popen([sys.executable, '-c', deaf], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+time.sleep(600)
+"""
 FAMILY = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid, flush=True); import time; time.sleep(600)"
 
 
@@ -63,14 +72,46 @@ def test_all_that_it_started_ends_with_it() -> None:
     _gone(grandchild)
 
 
-def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
-    """However that is: the host kills the engine's process when a call takes too long."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from swapgate.engines.comfyui.started import Started; s = Started({[sys.executable, '-c', FAMILY, '{port}']!r}, '', 'm'); print(s.log, flush=True); import time; time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
-        assert owner.stdout
-        grandchild = _number(Path(owner.stdout.readline().strip()))
-        os.kill(owner.pid, signal.SIGKILL)
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "with-its-group"])
+def test_it_ends_when_its_owner_is_killed(sent: signal.Signals, group: bool) -> None:
+    """However that is: a host kills the engine's process when a call takes too long, and a CI job's end is a signal to all of its group."""
+    with _owner() as (owner, server, grandchild):
+        (os.killpg if group else os.kill)(owner.pid, sent)
+        owner.wait(30)
+    _gone(server)
     _gone(grandchild)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+def test_it_ends_when_what_keeps_it_is_killed() -> None:
+    with _owner() as (_, server, grandchild):
+        keeper = psutil.Process(server).parent()
+        assert keeper
+        keeper.kill()
+        _gone(server)
+        os.kill(grandchild, signal.SIGKILL)  # nobody is left to end it
+
+
+def test_one_that_is_asked_to_end_may_end_in_its_own_way(tmp_path: Path) -> None:
+    """A server that saves what it has does that when the keeper is asked to end, and what it started and did not end is killed."""
+    code = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: (open({str(tmp_path / 'saved')!r}, 'w').close(), sys.exit(0))); {STUBBORN}"
+    started = Started([sys.executable, "-c", code, "{port}"], "", "m")
+    grandchild = _number(started.log)
+    os.kill(started._keeper.pid, signal.SIGTERM)
+    assert started._keeper.wait(4.0) == 0
+    _gone(grandchild)
+    assert (tmp_path / "saved").exists()
+    started.close(failed=False)
+
+
+def test_what_a_server_leaves_behind_ends_with_it() -> None:
+    """One that dies by itself may have started others."""
+    started = Started([sys.executable, "-c", STUBBORN.replace("time.sleep(600)\n", "raise SystemExit(4)\n"), "{port}"], "", "m")
+    grandchild = _number(started.log)
+    _gone(grandchild)
+    assert started._keeper.wait(30.0) == 4
+    started.close(failed=False)
 
 
 def test_a_command_that_fails_is_the_error_of_loading(card_for: Callable[..., Card]) -> None:
@@ -83,6 +124,24 @@ def test_a_folder_that_is_not_there_is_the_users_mistake(card_for: Callable[...,
     card = card_for(None, comfyui={"start": [sys.executable, "{port}"], "folder": "/nowhere"})
     with pytest.raises(UserError, match="a command that can be started"):
         create(card, Setting()).load()
+
+
+@contextmanager
+def _owner() -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+    """A process that has started a server in a group of its own; that server, and what it has started."""
+    begin = f"import sys; sys.path[:] = {sys.path!r}; from swapgate.engines.comfyui.started import Started; "
+    code = f"{begin}s = Started({[sys.executable, '-c', FAMILY, '{port}']!r}, '', 'm'); print(s.log, flush=True); import time; time.sleep(600)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as owner:
+        assert owner.stdout
+        grandchild = _number(Path(owner.stdout.readline().strip()))
+        server = psutil.Process(grandchild).parent()
+        assert server
+        try:
+            yield owner, server.pid, grandchild
+        finally:
+            owner.kill()
 
 
 def _number(log: Path) -> int:

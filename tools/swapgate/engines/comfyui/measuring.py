@@ -190,12 +190,11 @@ class QueueOthers:
 
     def begin(self, *, suite_computes: bool) -> None:  # noqa: ARG002 - others on a GPU are none on the server
         """A call is about to be made. A server says that a prompt is done shortly before it is out of its queue, so that is waited for."""
-        self._seen = False
         end = time.monotonic() + SETTLE_SECONDS
-        while (left := self._queued() & self.own) and time.monotonic() < end:
+        while (queued := self._queued()) & self.own and time.monotonic() < end:
             time.sleep(TURN_SECONDS / 2)
-        self.own &= left
-        self._look()
+        self._seen = bool(queued - self.own)
+        self.own &= queued
 
     def saw(self, others: int) -> None:
         """The server has told how many prompts of others wait."""
@@ -203,11 +202,7 @@ class QueueOthers:
 
     def end(self) -> Seen:
         """OTHERS where there were any."""
-        self._look()
-        return ((OTHERS, None),) if self._seen else ()
-
-    def _look(self) -> None:
-        self._seen = self._seen or bool(self._queued() - self.own)
+        return ((OTHERS, None),) if self._seen or self._queued() - self.own else ()
 
     def _queued(self) -> set[str]:
         """Prompts that run or wait; none where the server does not say."""

@@ -40,7 +40,12 @@ class Started:
         words = [word.replace("{port}", str(self.address.port)) for word in command]
         with self.log.open("wb") as log:
             self._keeper = subprocess.Popen(
-                [sys.executable, keeper.__file__, *words], stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, cwd=folder or None
+                [sys.executable, keeper.__file__, *words],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=folder or None,
+                start_new_session=True,  # a signal to the group of this process must not end it before its server
             )
 
     def wait(self, answers: Callable[[], object], seconds: float) -> None:
