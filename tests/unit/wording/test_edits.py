@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
-from swapgate.wording import INNOCENCE, AppliedEdit, Change, Edit, Kind, reworded
+from swapgate.wording import INNOCENCE, AppliedEdit, Change, Edit, Kind, load, reworded
 from swapgate.wording.edits import MOST_PLACES, substitute
 from swapgate.wording.synonyms import synonym_edits
 
@@ -86,6 +87,16 @@ def test_edits_that_do_nothing_are_not_listed() -> None:
     """A report must not name an edit that had no part in the text."""
     got = reworded("a cup.", "en", [at(STOP), at(CUP_MUG), at(CUP_MUG, 5), at(RED)])
     assert got.labels == ("synonym: cup→mug @1",)
+
+
+def test_what_another_edit_does_as_well_is_not_listed() -> None:
+    """Without the list comma the width alone is not needed beside NFKC, which was seen only once the list comma was left out."""
+    book = load(Path(__file__).parents[3] / "fixtures" / "wording")
+    labels = ["punctuation: ，→、 @1", "normal form: to NFKC @1", "width: ，→, @1"]
+    text = "写实人像（亚洲女性，室内自然光）"
+    got = reworded(text, "zh", [book.parse(label, "zh") for label in labels])
+    assert got.labels == ("normal form: to NFKC @1",)
+    assert reworded(text, "zh", got.edits) == got
 
 
 def test_of_two_overlapping_edits_one_is_made() -> None:

@@ -16,6 +16,7 @@ from swapgate.wording import INNOCENCE, NOISE, ON_REQUEST, AppliedEdit, Edit, Ki
 from swapgate.wording.edits import MOST_PLACES, Change, substitute
 from swapgate.wording.preserve import KEEPS, clash, heap, letters, numbers, sides
 from swapgate.wording.script import simplified
+from swapgate.wording.whole import translation_edits
 
 ROOT = Path(__file__).parents[3]
 TASKS = read_tasks(ROOT / "fixtures" / "tasks")
@@ -66,8 +67,10 @@ AS_WRITTEN = {language: st.sampled_from(PROMPTS[language]) for language in PROMP
 def applied(draw: st.DrawFn, kind: Kind) -> tuple[str, str, Edit, int]:
     """(language, text, edit, place) of an edit of that class in a text made for it: its own words, prompts, and anything at all."""
     language, edit = draw(ANY_EDIT[kind])
-    if kind is Kind.LANGUAGE:
-        text = PROMPTS[language][0]
+    if kind is Kind.LANGUAGE:  # the translation of any text by any other: two prompts of the tasks alone are two examples
+        other = "zh" if language == "en" else "en"
+        text, theirs = ("".join(draw(TEXTS[one])) for one in (language, other))
+        (edit,) = translation_edits({language: text, other: theirs})[language]
     elif draw(st.integers(0, 3)):
         pieces = draw(TEXTS[language])
         pieces.insert(draw(st.integers(0, len(pieces))), SEED_OF[language, edit])

@@ -144,11 +144,18 @@ def reworded(text: str, language: str, edits: Iterable[AppliedEdit]) -> Rewordin
         if language not in applied.edit.languages:
             raise ValueError(f"{applied} is not an edit for language {language!r}")
     new, used = _render(text, ordered)
+    while (fewer := _needed(text, new, used)) != used:  # what was needed beside an edit may not be needed without it
+        used = fewer
+    return Rewording(original=text, language=language, text=new, edits=tuple(used))
+
+
+def _needed(text: str, new: str, used: list[AppliedEdit]) -> list[AppliedEdit]:
+    """Those of the edits that still make `new` of the text, after each was left out in turn, the least innocent first."""
     for applied in tuple(reversed(used)):
         fewer = [other for other in used if other != applied]
         if _render(text, fewer)[0] == new:
             used = fewer
-    return Rewording(original=text, language=language, text=new, edits=tuple(used))
+    return used
 
 
 def order(applied: AppliedEdit) -> tuple[int, int, str]:
