@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from itertools import combinations
 from pathlib import Path
 
@@ -51,13 +50,11 @@ def test_every_rewording_can_be_made_again_from_its_labels(data: st.DataObject) 
 @pytest.mark.parametrize(
     ("language", "text"), [("zh", "猫，" * 2000), ("en", "a red cup, " * 363), ("en", "'a' " * 1000), ("zh", "“" + "猫，" * 1999)]
 )
-def test_the_longest_prompts_are_reworded_in_seconds(book: WordingBook, language: str, text: str) -> None:
-    """4,000 characters of commas or of quotations: 1 to 4 s each of a busy core; reading the text anew for every comma took minutes."""
-    begin = time.process_time()
+def test_the_longest_prompts_are_reworded(book: WordingBook, language: str, text: str) -> None:
+    """4,000 characters of commas or of quotations; how long that takes is measured in tests/benchmarks/test_wording.py."""
     drawn = draw(text, language, book.translated({language: text}), n=2, seed_text="x")
     assert len(drawn) == 2
     assert all(quoted(one.text) == quoted(text) for one in drawn)
-    assert time.process_time() - begin < 15
 
 
 @given(st.data())
