@@ -5,7 +5,7 @@
 standin-qwen is asked for its picture of a product, in each language apart, as two models: one that breaks on a synonym and on the missing full
 stop (`engines.faults.wording`, amount 3), and one that draws every rewording as the prompt was written. The seed is, by the name of the task,
 that of the draw of rewordings; that of the pictures takes --noises values in turn. Each is a whole run of the stability gate: plan, pictures,
-scores by standin-clip, search, trial on fresh seeds, verdicts.
+scores by standin-clip, search, trial on fresh seeds, verdicts. A witness broke a fresh seed; what broke none is counted apart, as an accident.
 
 One pipeline is loaded for all runs, in this process, and a picture is made once for what the pipeline is told (prompt, seed): it is the same
 one each time. The shares have exact intervals (Clopper and Pearson), two-sided, 95 %. A row of Markdown as soon as it is measured.
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,7 +33,7 @@ from swapgate.tasks import Task
 
 ROOT = Path(__file__).parents[2]
 MODEL, TASK = "standin-qwen", "product"
-HEADER = "| model | language | seeds | searched | the synonym alone | the missing full stop alone | both, nothing else | other witnesses | no longer usable | red |"
+HEADER = "| model | language | seeds | searched | the synonym alone | the missing full stop alone | both, nothing else | other witnesses | accidents | no longer usable | red |"
 Heard = Callable[[Request], str]
 
 
@@ -172,10 +172,15 @@ def _task(name: str, task: Task, language: str) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run said: the edits of its witnesses with how often each broke on fresh seeds, rewordings that cost a usable picture, red verdicts."""
+    """What one run said: the edits of its witnesses with how often each broke on fresh seeds, rewordings that cost a usable picture, red verdicts.
+
+    accidents: smallest rewordings that broke one picture and none of a fresh seed, as the report says of them. pictures: those made beside the plan.
+    """
 
     searched: bool
     witnesses: tuple[tuple[str, int, int], ...]
+    accidents: tuple[str, ...]
+    pictures: int
     flips: int
     red: int
 
@@ -193,12 +198,14 @@ def run(root: Path, name: str) -> Run:
     for cell in cells:
         suite.verdict(cell)
     data = suite.finish(cells)
-    found = [event for event in suite.run.events() if event["event"] == "witness"]
+    found = [row for row in data["wording"] if row["smallest"]]
     written = [score for score in suite.recorded[MODEL].scores if not score.edits]
     suite.run.close()
     return Run(
         searched=all(score.usable for score in written),
-        witnesses=tuple((one["edits"], one["fresh"]["broke"], one["fresh"]["tried"]) for one in found),
+        witnesses=tuple((one["edits"], one["broke"], one["tried"]) for one in found if one["broke"]),
+        accidents=tuple(one["edits"] for one in found if not one["broke"]),
+        pictures=len(suite.run.generations()) - len(list(suite.plan.requests(MODEL))),
         flips=sum(row["flip"] for row in data["wording"] if not row["smallest"]),
         red=sum(verdict["status"] in ("REGRESSION", "ERROR") for verdict in data["verdicts"]),
     )
@@ -216,7 +223,8 @@ def measure(pipeline: Pipeline, model: str, language: str, asked: argparse.Names
         with tempfile.TemporaryDirectory() as folder:
             found.append(run(Path(folder), project(Path(folder), task, language, number, asked)))
         print(
-            f"{model}, {language}, seed {number}: {', '.join(edits for edits, _, _ in found[-1].witnesses) or 'no witness'}",
+            f"{model}, {language}, seed {number}: {', '.join(edits for edits, _, _ in found[-1].witnesses) or 'no witness'};"
+            f" accidents: {', '.join(found[-1].accidents) or 'none'}; {found[-1].pictures} pictures beside the plan",
             file=sys.stderr,
             flush=True,
         )
@@ -233,7 +241,8 @@ def line(model: str, language: str, runs: Sequence[Run], edits: tuple[str, str])
     others = sum(len(found - set(edits)) for found in names)
     cells = [
         model, language, str(len(runs)), str(sum(one.searched for one in runs)), *(_tried(one, runs) for one in edits),
-        f"{both} ({100 * low:.0f} to {100 * high:.0f} %)", str(others), str(sum(one.flips for one in runs)), str(sum(one.red for one in runs)),
+        f"{both} ({100 * low:.0f} to {100 * high:.0f} %)", str(others), str(sum(len(one.accidents) for one in runs)),
+        str(sum(one.flips for one in runs)), str(sum(one.red for one in runs)),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
@@ -281,7 +290,7 @@ def main() -> None:
 
 def vars_of(one: Run) -> dict[str, Any]:
     """A run as JSON."""
-    return {"searched": one.searched, "witnesses": [list(found) for found in one.witnesses], "flips": one.flips, "red": one.red}
+    return asdict(one)
 
 
 if __name__ == "__main__":

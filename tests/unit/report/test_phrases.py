@@ -152,6 +152,14 @@ def test_wording_is_told_of_the_pool_alone_with_its_controls_and_witnesses(sampl
     assert "\x1b" not in "".join(lines)
 
 
+def test_an_accident_is_told_as_one_and_after_the_witnesses(data):
+    """What broke one picture and no fresh seed is not called what breaks the model."""
+    row = next(row for row in data["wording"] if row["smallest"])
+    data["wording"] = [{**row, "tried": 5, "broke": 0, "low": 0.0, "high": 0.5}, row]
+    lines = [line for line in phrases.wording_lines(model.as_report(data)) if "fresh seed" in line]
+    assert ["(broke one picture alone)" in line for line in lines] == [False, True]
+
+
 def test_a_kept_witness_is_told_apart_and_few_are_told(data):
     """What broke an earlier version; the rest stands in the report."""
     row = next(row for row in data["wording"] if row["smallest"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from swapgate import wording
 from swapgate.baselines.review import reject
 from swapgate.baselines.store import Store
 from swapgate.baselines.witnesses import Witness, keep
+from swapgate.engines.scripted import Scripted
 from swapgate.engines.scripted_options import Options
-from swapgate.suite.planning import serialised
-from swapgate.suite.witnesses import BUDGET, FRESH, MOST, MOST_KEPT, search
+from swapgate.plan import Request
+from swapgate.suite.planning import EDITS_SEPARATOR, serialised
+from swapgate.suite.witnesses import BUDGET, FRESH, MOST, MOST_KEPT, MOST_TRIED, MOST_WITHOUT, search
 from swapgate.wording import Rewording
 
 BOOK = wording.load(Path(__file__).parents[3] / "fixtures" / "wording")
@@ -34,7 +37,7 @@ def test_a_steady_model_has_no_witness_and_costs_no_extra_image(bench: Any) -> N
 
 
 def test_the_worst_breaking_rewordings_are_shrunk_within_the_budget(bench: Any) -> None:
-    """At most two a model, at most six images each and two for every fresh seed, all asked of the host that is still loaded."""
+    """Two that fresh seeds confirm, at most six images each and two for every fresh seed, all asked of the host that is still loaded."""
     bench.card("toy", wrong_rewording=1.0)
     suite, data = bench.whole()
     found = witnesses(suite)
@@ -151,6 +154,51 @@ def test_a_witness_of_one_seed_is_told_from_one_of_all(bench: Any) -> None:
     assert rows
     assert [row["broke"] for row in rows] == [one["fresh"]["broke"] for one in witnesses(suite)]
     assert all(row["broke"] < row["tried"] == FRESH for row in rows)
+
+
+SPACE = "spacing: space doubled @6"  # of 32 rewordings of the cups one holds the planted synonym, and this
+
+
+@pytest.fixture
+def chance(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[set[str]], bool]], Any]:
+    """A toy that breaks on one synonym and one mark, and on the seed of its plan also where `broken` says so of the edits asked."""
+
+    def toy(broken: Callable[[set[str]], bool]) -> Any:
+        (bench.root / "fixtures" / "tasks" / "toys.toml").write_text(BRITTLE, encoding="utf-8")
+        bench.card("toy", breaks_on="mugs|table, film")
+        picture = Scripted._picture
+
+        def drawn(engine: Scripted, request: Request) -> Any:
+            edits = set(request.edits.split(EDITS_SEPARATOR)) if request.edits else set()
+            return picture(engine, replace(request, prompt="mugs") if request.seed == 1 and broken(edits) else request)
+
+        monkeypatch.setattr(Scripted, "_picture", drawn)
+        return bench
+
+    return toy
+
+
+def test_an_accident_takes_the_place_of_no_witness(chance: Any) -> None:
+    """It is told as one, and the planted synonym is found beside it, though its only rewording holds the accident, too."""
+    bench = chance(lambda edits: SPACE in edits)
+    suite, data = bench.whole()
+    assert {one["edits"]: one["fresh"]["broke"] for one in witnesses(suite)} == {SYNONYM: FRESH, MARK: FRESH, SPACE: 0}
+    planned = len(list(suite.plan.requests("toy")))
+    assert planned < len(bench.hosts.asked) <= planned + (MOST + 1) * (BUDGET + 2 * FRESH) + MOST_WITHOUT
+    assert [row["edits"] for row in data["wording"] if row["smallest"] and not row["broke"]] == [SPACE]
+
+
+def test_no_more_accidents_than_a_few_are_tried(chance: Any) -> None:
+    """A model that breaks on anything by chance costs what the limits say, and a resumed run makes nothing more."""
+    bench = chance(lambda edits: bool(edits - PLANTED))
+    suite, _ = bench.whole()
+    found, made = [one["edits"] for one in witnesses(suite)], len(bench.hosts.asked)
+    assert len(found) == len(set(found)) <= MOST_TRIED
+    assert sum(not one["fresh"]["broke"] for one in witnesses(suite)) > MOST
+    assert made <= len(list(suite.plan.requests("toy"))) + MOST_TRIED * (BUDGET + 2 * FRESH) + MOST_WITHOUT
+    again, _ = bench.whole(resume=bench.root / "here")
+    assert [one["edits"] for one in witnesses(again)] == found
+    assert len(bench.hosts.asked) == made
 
 
 def known(bench: Any, **changes: Any) -> Witness:

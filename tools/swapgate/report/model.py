@@ -170,6 +170,11 @@ class WordingRow:
     kept: bool = False
     whole: str = ""
 
+    @property
+    def accident(self) -> bool:
+        """Whether it is a smallest one that broke the picture it was found on, and none of a fresh seed."""
+        return self.smallest and not self.kept and self.tried > 0 and not self.broke
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRow:

@@ -97,8 +97,8 @@ def wording_lines(report: Report) -> list[str]:
         for one in verdict.findings
         if one.name in _WORDING
     ]
-    for row in [row for row in report.wording if row.smallest][:MOST_WITNESSES]:
-        what = "broke an earlier version" if row.kept else "the smallest edit that breaks it"
+    for row in sorted((row for row in report.wording if row.smallest), key=lambda row: row.accident)[:MOST_WITNESSES]:
+        what = "broke an earlier version" if row.kept else "broke one picture alone" if row.accident else "the smallest edit that breaks it"
         lines.append(f"{row.model}/{row.task}/{row.language}: {shown(row.edits)} ({what}) {fresh(row)}")
     return lines
 

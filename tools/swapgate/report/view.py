@@ -87,7 +87,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Everything the template needs beside the report itself. witnesses: smallest rewordings that broke the model; wording: the others."""
+    """Everything the template needs beside the report itself. witnesses: smallest rewordings that broke the model, accidents last; wording: the others."""
 
     cells: tuple[Cell, ...]
     broken: tuple[Cell, ...]
@@ -125,7 +125,7 @@ def page(report: Report, album: Album, words: Words = EN, past: Sequence[Past] =
         filters=_filters(report),
         galleries=galleries(report, album, words.lang, one_page=one_page),
         swaps=swaps(report, album, words.lang, one_page=one_page),
-        witnesses=tuple(reworded(row, album) for row in report.wording if row.smallest),
+        witnesses=tuple(reworded(row, album) for row in sorted(report.wording, key=lambda row: row.accident) if row.smallest),
         wording=tuple(reworded(row, album) for row in others[:MOST_WORDING]),
         wording_more=max(0, len(others) - MOST_WORDING),
         history=lines(past, report.run, words),

@@ -2,11 +2,15 @@
 
 Searching selects, so these pictures never enter the figures of the stability gate; they are shown as evidence. What is said of
 how often a witness breaks comes from fresh seeds alone. Witnesses that a review kept (`baselines.witnesses`) are tried first.
+
+A smallest rewording that broke the picture it was found on and none of a fresh seed is an accident of that picture. It is told as one
+and takes the place of no witness, and a rewording that holds it is searched without it: what else it holds may be what breaks the model.
+Beside those kept, a model costs at most MOST_TRIED * (BUDGET + 2 * FRESH) + MOST_WITHOUT = 108 images, and none where nothing broke.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +30,11 @@ if TYPE_CHECKING:
     from swapgate.suite.session import Suite
     from swapgate.wording import Rewording
 
-MOST = 2  # witnesses a model: each costs up to BUDGET images, and two for every fresh seed
+MOST = 2  # witnesses a model that a fresh seed confirms; then the search ends
+MOST_TRIED = (
+    6  # smallest rewordings a model that are tried on fresh seeds, accidents among them: each costs up to BUDGET images, and two for every fresh seed
+)
+MOST_WITHOUT = 12  # rewordings a model that do not break without the accidents that they hold: each costs an image to know it
 MOST_KEPT = 4  # witnesses of earlier runs that are tried again: each costs an image, and two for every fresh seed
 BUDGET = 6  # as many as three edits have smaller parts, so that the smallest is found for certain
 FRESH = 5  # new seeds on which a witness is tried again; being searched for, it says nothing of how often it breaks
@@ -49,9 +57,11 @@ def search(suite: Suite, cards: Sequence[Card], hosts: Mapping[str, Host], *, ch
         if card.id in hosts:
             for original, rewording in _kept(suite, card):
                 _try_again(_trial(suite, card, original, hosts[card.id], check), original, rewording)
-            while left := _left(suite, card):
-                original, broken = left[0]
-                _shrink(_trial(suite, card, broken, hosts[card.id], check), original, broken)
+            whole: set[str] = set()
+            while (left := _next(suite, card, whole)) is not None:
+                original, broken, accidents = left
+                if not _shrink(_trial(suite, card, broken, hosts[card.id], check), original, broken, accidents):
+                    whole.add(broken.pair)
             suite.run.append({"event": DONE, "model": card.id})
 
 
@@ -61,7 +71,7 @@ def cut_off(suite: Suite, card: Card) -> bool:
         return False
     if any(event["event"] == DONE and event["model"] == card.id for event in suite.run.events()):
         return False
-    return bool(_left(suite, card) or _kept(suite, card))
+    return bool(_next(suite, card, set()) or _kept(suite, card))
 
 
 def _found(suite: Suite, card: Card) -> list[dict[str, Any]]:
@@ -93,20 +103,37 @@ def _kept(suite: Suite, card: Card) -> list[tuple[ImageScore, Rewording]]:
     return found
 
 
-def _left(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
-    """The worst breaking rewordings that no witness explains yet, as many as may still be searched."""
+def _next(suite: Suite, card: Card, whole: Collection[str]) -> tuple[ImageScore, ImageScore, frozenset[str]] | None:
+    """(original, reworded, accidents that it holds) of the rewording to search next; None where none is left or no more may be tried.
+
+    The worst fall comes first, and those with accidents last. whole: pairs of rewordings that break with their accidents alone.
+    """
     found = _found(suite, card)
-    left = [(original, broken) for original, broken in _broken(suite, card) if not any(_explains(event, broken) for event in found)]
-    return left[: max(0, MOST - sum(not event.get("kept", False) for event in found))]
+    new = [event for event in found if not event.get("kept", False)]
+    if sum(map(_confirmed, new)) >= MOST or len(new) >= MOST_TRIED or len(whole) >= MOST_WITHOUT:
+        return None
+    left = []
+    for original, broken in _broken(suite, card):
+        held = [event for event in found if _holds(broken, event)]
+        accidents = frozenset(edit for event in held if not event.get("kept", False) for edit in _edits(event["edits"]))
+        if broken.pair not in whole and not any(map(_confirmed, held)) and not accidents.issuperset(_edits(broken.edits)):
+            left.append((original, broken, accidents))
+    return min(left, key=lambda one: bool(one[2]), default=None)
 
 
-def _explains(witness: Mapping[str, Any], broken: ImageScore) -> bool:
-    """Whether a rewording holds all edits of a witness of the same prompt: a second search would find the same again."""
-    if witness.get("kept", False) and not witness["fresh"]["broke"]:
-        return False
+def _confirmed(witness: Mapping[str, Any]) -> bool:
+    """Whether it broke a picture of a fresh seed."""
+    return bool(witness["fresh"]["broke"])
+
+
+def _holds(broken: ImageScore, witness: Mapping[str, Any]) -> bool:
+    """Whether a rewording has all edits of a witness of the same prompt: a second search would find the same again."""
     task, language = witness["pair"].split("/")[:2]
-    held = set(broken.edits.split(EDITS_SEPARATOR))
-    return (task, language) == (broken.task, broken.language) and held.issuperset(witness["edits"].split(EDITS_SEPARATOR))
+    return (task, language) == (broken.task, broken.language) and _edits(witness["edits"]) <= _edits(broken.edits)
+
+
+def _edits(serial: str) -> frozenset[str]:
+    return frozenset(serial.split(EDITS_SEPARATOR))
 
 
 def _broken(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
@@ -119,12 +146,14 @@ def _broken(suite: Suite, card: Card) -> list[tuple[ImageScore, ImageScore]]:
     return sorted(broken, key=lambda pair: (pair[1].normalised - pair[0].normalised, pair[1].pair))
 
 
-def _shrink(trial: _Trial, original: ImageScore, broken: ImageScore) -> None:
+def _shrink(trial: _Trial, original: ImageScore, broken: ImageScore, accidents: Collection[str]) -> bool:
+    """Record the smallest part that breaks of a rewording without the accidents that it holds; False where that does not break."""
     from swapgate import wording
 
     prompts, language = trial.task.prompts, broken.language
-    whole = restored(wording_book(trial.suite.setup.config).translated(prompts), prompts[language], language, broken.edits)
+    searched = restored(wording_book(trial.suite.setup.config).translated(prompts), prompts[language], language, broken.edits)
     seen: dict[str, ImageScore] = {broken.edits: broken}
+    budget = BUDGET
 
     def breaks(rewording: Rewording) -> bool:
         edits = serialised(rewording)
@@ -134,9 +163,15 @@ def _shrink(trial: _Trial, original: ImageScore, broken: ImageScore) -> None:
         seen[edits] = score
         return not score.usable
 
-    found = wording.smallest(whole, breaks, BUDGET)
+    if accidents:
+        searched = wording.reworded(searched.original, language, [one for one in searched.edits if str(one) not in accidents])
+        budget -= 1
+        if not searched.edits or not breaks(searched):
+            return False
+    found = wording.smallest(searched, breaks, budget)
     edits = serialised(found)
     _record(trial, original, seen[edits], found, {"pair": broken.pair, "shrunk": edits != broken.edits})
+    return True
 
 
 def _try_again(trial: _Trial, original: ImageScore, rewording: Rewording) -> None:
