@@ -154,7 +154,10 @@ def _number(log: Path) -> int:
 def _gone(pid: int) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:  # also where it ends between the two questions
             return
         time.sleep(0.02)
     raise AssertionError(f"process {pid} still runs")
