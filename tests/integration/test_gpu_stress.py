@@ -25,7 +25,7 @@ from swapgate.plan import Call
 from swapgate.runs.records import Failure, Generation
 
 ROOT = Path(__file__).parents[2]
-MODEL = "standin-flux"
+MODEL = "standin-qwen"
 HELD_MIB = 2048  # of the foreign process
 TAKEN_MIB = 4096  # by a process that is then killed
 STALL_SECONDS = 20.0
@@ -112,7 +112,7 @@ def device() -> None:
 
 @pytest.fixture(scope="module")
 def planned() -> tuple[Card, Call]:
-    """The bundled FluxPipeline and its first call."""
+    """The bundled QwenImagePipeline and its first call."""
     from swapgate.config import find_config
     from swapgate.suite.options import Options
     from swapgate.suite.planning import build_plan, prepare
